@@ -1,0 +1,359 @@
+//! The helper's report: one JSON document on stdout, carried back by Run Command.
+//!
+//! `ListCommandInvocations` carries the first 2,500 characters of stdout, so the document stays under
+//! [`REPORT_LIMIT`] bytes. A larger one is printed twice: first without what went well and with
+//! `truncated: true`, then, on the next line, whole, for `GetCommandInvocation` to fetch.
+
+use crate::{InstanceId, JsonError, RunId, SnapshotId, VERSION, VolumeId, json};
+use serde::{Deserialize, Serialize};
+
+/// Most bytes of the first line of stdout.
+pub const REPORT_LIMIT: usize = 2_400;
+
+/// How a freeze ended, for one instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// Version of the document.
+    pub v: u32,
+    /// The run of the order; absent when the order could not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunId>,
+    /// The instance of the order; absent when the order could not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<InstanceId>,
+    /// The whole in one word.
+    pub verdict: Verdict,
+    /// Why it is not [`Verdict::Consistent`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// The same for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// What the answer to FROZEN named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub snapshots: Vec<SnapshotReport>,
+    /// Every file system found on the ordered volumes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub filesystems: Vec<FileSystemReport>,
+    /// How long each phase took.
+    #[serde(default)]
+    pub phases: Phases,
+    /// What the flush before the freeze achieved.
+    #[serde(default)]
+    pub flush: Flush,
+    /// Hooks that ran.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<HookReport>,
+    /// Whether entries were left out of this document.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub truncated: bool,
+}
+
+/// The whole in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Every freeze provably enclosed the cut. Which volumes that makes consistent is said by
+    /// [`SnapshotReport::frozen`].
+    Consistent,
+    /// There was a freeze, but it proves nothing.
+    Unproved,
+    /// The order was refused; nothing was frozen.
+    Refused,
+    /// Given up before the first freeze.
+    NotFrozen,
+    /// Something may still be frozen.
+    ThawUncertain,
+}
+
+/// Why a freeze proves nothing, or did not happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reason {
+    /// The order cannot be read or is for another instance.
+    BadOrder,
+    /// The signal function refused at READY or at FROZEN for a reason that waiting does not cure.
+    RefusedBySignal,
+    /// EC2 was asked too often: worth another try later.
+    Throttled,
+    /// An ordered volume is not attached here.
+    VolumeMissing,
+    /// A file system spans a volume that is not in the order.
+    SpansOtherVolume,
+    /// No ordered volume holds a file system that can be frozen.
+    NothingToFreeze,
+    /// Another freeze runs on this instance.
+    Busy,
+    /// Somebody else had frozen a file system.
+    ForeignFreeze,
+    /// The signal function could not be reached before the freeze.
+    SignalUnreachable,
+    /// Flushing failed or could not finish within its budget.
+    FlushFailed,
+    /// A hook failed.
+    HookFailed,
+    /// FIFREEZE failed.
+    FreezeFailed,
+    /// Data could not be written to the disk.
+    WriteLost,
+    /// No answer to FROZEN before the deadline.
+    Deadline,
+    /// The answer to FROZEN was lost, incomplete or for another run.
+    BadAnswer,
+    /// Somebody thawed a file system under us.
+    ThawedByOther,
+    /// The guardian died: nothing watched the freeze to its end.
+    GuardianLost,
+    /// A signal ended the helper.
+    Terminated,
+    /// The helper could not do its own work.
+    Internal,
+    /// A reason that this reader does not know yet.
+    #[serde(other)]
+    Other,
+}
+
+/// One snapshot of the cut.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotReport {
+    /// The volume.
+    pub volume: VolumeId,
+    /// Its snapshot.
+    pub snapshot: SnapshotId,
+    /// Whether every file system on the volume was frozen before the cut was asked for and until
+    /// after it was answered; false for a volume that holds none, or one that cannot be frozen.
+    pub frozen: bool,
+}
+
+/// One file system.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileSystemReport {
+    /// Where it is mounted.
+    pub mount_point: String,
+    /// From FIFREEZE's return to FITHAW's return, microseconds; 0 when it was never frozen.
+    pub frozen_us: u64,
+    /// How it went.
+    pub verdict: FileSystemVerdict,
+}
+
+/// How one file system fared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FileSystemVerdict {
+    /// Frozen, synced, thawed by us.
+    Frozen,
+    /// Not reached: the attempt ended before.
+    NotTried,
+    /// The kernel has no freeze for this type; it was synced.
+    NotFreezable,
+    /// The root file system, which the order leaves alone.
+    Root,
+    /// Already frozen by somebody else: left exactly as it was.
+    ForeignFreeze,
+    /// FIFREEZE failed.
+    FreezeFailed,
+    /// Frozen, but data could not be written.
+    WriteLost,
+    /// Thawed by somebody else while we counted on it.
+    ThawedByOther,
+    /// Could not be seen thawed.
+    ThawUncertain,
+}
+
+/// Durations of the phases, microseconds; 0 for one that was not reached.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Phases {
+    /// Volumes to file systems.
+    pub resolve_us: u64,
+    /// The READY round trip, name look-up, TLS and credentials included.
+    pub ready_us: u64,
+    /// Hooks before the freeze.
+    pub hooks_us: u64,
+    /// Flush rounds.
+    pub flush_us: u64,
+    /// The priming freeze and thaw.
+    pub prime_us: u64,
+    /// FIFREEZE, first call to last return.
+    pub freeze_us: u64,
+    /// `syncfs` while frozen.
+    pub sync_us: u64,
+    /// The FROZEN round trip.
+    pub signal_us: u64,
+    /// FITHAW, first call to last return.
+    pub thaw_us: u64,
+    /// From the first FIFREEZE's call to the last FITHAW's return: what a writer can feel.
+    pub window_us: u64,
+}
+
+/// What the flush before the freeze achieved.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Flush {
+    /// Rounds of `syncfs`.
+    pub rounds: u32,
+    /// How long the last took, microseconds.
+    pub last_us: u64,
+    /// Whether the budget ended before a round was short.
+    pub gave_up: bool,
+}
+
+/// One hook.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HookReport {
+    /// Its file name.
+    pub name: String,
+    /// Its exit code; absent when it had none (killed, not started).
+    pub exit: Option<i32>,
+    /// How long it ran, milliseconds.
+    pub ms: u64,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+impl Report {
+    /// A report of something that ended before anything was found out.
+    #[must_use]
+    pub fn new(verdict: Verdict) -> Self {
+        Self {
+            v: VERSION,
+            run: None,
+            instance: None,
+            verdict,
+            reason: None,
+            error: None,
+            snapshots: Vec::new(),
+            filesystems: Vec::new(),
+            phases: Phases::default(),
+            flush: Flush::default(),
+            hooks: Vec::new(),
+            truncated: false,
+        }
+    }
+
+    /// What goes to stdout: one line, or two when the whole exceeds [`REPORT_LIMIT`].
+    #[must_use]
+    pub fn render(&self) -> String {
+        let whole = line(self);
+        if whole.len() <= REPORT_LIMIT {
+            return whole;
+        }
+        let mut brief = self.clone();
+        brief.truncated = true;
+        // What went well is left out first: the backup function fetches the whole anyway, and the
+        // brief serves a person who looks at the console's first lines.
+        brief.filesystems.retain(|fs| fs.verdict != FileSystemVerdict::Frozen);
+        brief.snapshots.retain(|snapshot| !snapshot.frozen);
+        brief.hooks.retain(|hook| hook.exit != Some(0));
+        while line(&brief).len() > REPORT_LIMIT {
+            let shed = brief.hooks.pop().is_some()
+                || brief.snapshots.pop().is_some()
+                || brief.filesystems.pop().is_some();
+            if !shed {
+                brief.error = brief.error.map(|error| error.chars().take(200).collect());
+                break;
+            }
+        }
+        format!("{}{whole}", line(&brief))
+    }
+
+    /// Reads what a helper printed, from as much of its stdout as was carried.
+    ///
+    /// # Errors
+    /// No line of it is a whole report.
+    pub fn read(stdout: &str) -> Result<Self, JsonError> {
+        let mut lines = stdout.lines().filter(|line| !line.trim().is_empty());
+        let Some(first) = lines.next() else {
+            return Err(JsonError::Document {
+                what: "report",
+                cause: "the helper printed nothing".to_owned(),
+            });
+        };
+        let brief: Self = json::read("report", first.as_bytes())?;
+        if brief.truncated
+            && let Some(Ok(whole)) = lines.next().map(|line| json::read("report", line.as_bytes()))
+        {
+            return Ok(whole);
+        }
+        Ok(brief)
+    }
+}
+
+fn line(report: &Report) -> String {
+    // A struct of strings, numbers and vectors always serialises.
+    serde_json::to_string(report)
+        .map_or_else(|error| format!("{{\"error\":\"{error}\"}}\n"), |text| text + "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn report(volumes: usize, frozen: bool) -> Report {
+        let mut report = Report::new(Verdict::Consistent);
+        report.run = Some(RunId::new("daily/2026-11-22/k3v9x2").unwrap());
+        report.instance = Some(InstanceId::new("i-0aaaaaaaaaaaaaaa1").unwrap());
+        for n in 0..volumes {
+            report.snapshots.push(SnapshotReport {
+                volume: VolumeId::new(format!("vol-{n:017x}")).unwrap(),
+                snapshot: SnapshotId::new(format!("snap-{n:017x}")).unwrap(),
+                frozen,
+            });
+            report.filesystems.push(FileSystemReport {
+                mount_point: format!("/srv/a mount point of some length/{n}"),
+                frozen_us: 412_345,
+                verdict: FileSystemVerdict::Frozen,
+            });
+        }
+        report
+    }
+
+    #[test]
+    fn a_small_report_is_one_line_that_survives() {
+        let report = report(4, true);
+        let text = report.render();
+        assert_eq!(text.lines().count(), 1);
+        assert!(text.len() <= REPORT_LIMIT);
+        assert_eq!(Report::read(&text), Ok(report));
+    }
+
+    #[test]
+    fn a_large_report_keeps_the_exceptions_in_its_first_line() {
+        let mut large = report(40, true);
+        large.filesystems[17].verdict = FileSystemVerdict::ThawedByOther;
+        let text = large.render();
+        let first = text.lines().next().unwrap();
+        assert!(first.len() < REPORT_LIMIT);
+        let brief = Report::read(first).unwrap();
+        assert!(brief.truncated);
+        assert_eq!(brief.filesystems, vec![large.filesystems[17].clone()]);
+        assert_eq!(Report::read(&text), Ok(large.clone()), "the second line is the whole");
+        assert_eq!(Report::read(&text[..2_500]), Ok(brief), "a cut second line is not read");
+    }
+
+    #[test]
+    fn a_missing_field_is_named() {
+        let error = Report::read(r#"{"v": 1}"#).unwrap_err().to_string();
+        assert!(error.contains("verdict"), "{error}");
+        assert!(Report::read("").unwrap_err().to_string().contains("printed nothing"));
+    }
+
+    proptest! {
+        #[test]
+        fn the_first_line_always_fits(volumes in 0_usize..130, frozen: bool, error in ".{0,4000}") {
+            let mut report = report(volumes, frozen);
+            report.error = Some(error);
+            let text = report.render();
+            prop_assert!(text.lines().next().unwrap().len() <= REPORT_LIMIT);
+            prop_assert_eq!(Report::read(&text).unwrap(), report);
+        }
+
+        #[test]
+        fn reading_never_panics(text in ".{0,300}") {
+            let _ = Report::read(&text);
+        }
+    }
+}
