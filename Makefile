@@ -1,0 +1,46 @@
+# Stillframe's commands. `make demo` and `make test` are the two that a newcomer needs.
+
+CARGO ?= cargo
+# The static helper: the explicit target keeps build scripts and proc macros dynamic.
+STATIC_TARGET ?= x86_64-unknown-linux-gnu
+STATIC_HELPER = target/$(STATIC_TARGET)/helper/stillframe-helper
+ARGS ?=
+
+.PHONY: demo test build lint static-helper check-static functions bench clean-left-behind
+
+## Two instances, four volumes, a backup, a skipped one, a prune; then every snapshot is verified.
+demo: build
+	@target/debug/fleet demo $(ARGS)
+
+## Everything. Parts that need root, loop devices or a program skip with the reason;
+## STILLFRAME_REQUIRE=1 makes them fail instead.
+test: build
+	$(CARGO) test --workspace --locked
+
+## All programs, in the profile that tests and demo share.
+build:
+	@$(CARGO) build --workspace --bins --locked
+
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+## The helper as it ships: one static file.
+static-helper:
+	RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build --locked --profile helper \
+	  --package stillframe-helper --target $(STATIC_TARGET)
+
+check-static: static-helper
+	@infra/check-static.sh $(STATIC_HELPER)
+
+## The functions as they ship (minutes: link-time optimisation).
+functions:
+	$(CARGO) build --locked --profile function --package stillframe-lambda --bins
+
+## The frozen window against its limit: one Invoke plus CreateSnapshots as configured.
+bench: build static-helper
+	FLEET_HELPER=$(STATIC_HELPER) target/debug/fleet bench freeze $(ARGS)
+
+## Ends what a killed fleet left on this machine (a fleet does the same when it starts).
+clean-left-behind: build
+	target/debug/fleet sweep
