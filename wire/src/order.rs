@@ -56,6 +56,9 @@ pub struct WorkOrder {
     /// Whether the volumes' own tags are copied to their snapshots.
     #[serde(default = "yes")]
     pub copy_volume_tags: bool,
+    /// Description of every snapshot of the set.
+    #[serde(default)]
+    pub description: String,
     /// How many `stillframe:layout.N` tags the set has room for.
     pub layout_tags: usize,
     /// Longest time a file system may stay frozen, milliseconds, 1 to [`MAX_FREEZE_MS`].

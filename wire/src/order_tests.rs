@@ -24,6 +24,7 @@ fn order() -> WorkOrder {
         exclude_boot: true,
         tags: BTreeMap::from([("stillframe:policy".to_owned(), "daily".to_owned())]),
         copy_volume_tags: true,
+        description: "the search cluster's data".to_owned(),
         layout_tags: 4,
         max_freeze_ms: 10_000,
         hooks: true,

@@ -1,1 +1,16 @@
-//! placeholder
+//! What the scenario tests share: a region of their own each, and the means to disturb it.
+//!
+//! A scenario is named after what a promise of the design says, starts a fleet of its own, drives the real
+//! functions and the real helper through it, and looks at the outcome from outside: at the kernel, at the
+//! records of the region, at the snapshots' bytes.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod disturb;
+mod region;
+mod requirements;
+mod specs;
+
+pub use disturb::{Hit, Victim};
+pub use region::{Region, Snapshot, left_behind};
+pub use specs::{ONE_INSTANCE, REPLICAS, TWO_INSTANCES, daily};

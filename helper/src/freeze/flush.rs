@@ -1,0 +1,109 @@
+//! When to stop flushing: pure. Each round of `syncfs` leaves what was written meanwhile, so rounds
+//! shrink by the ratio of the writers' speed to the disk's, or not at all.
+
+use crate::clock::Boottime;
+use std::time::Duration;
+use stillframe_wire::Flush;
+
+/// A round so short leaves FIFREEZE nothing to do.
+const SHORT: Duration = Duration::from_millis(50);
+/// After a longer last round a prime would stall the writers too long for what it saves.
+const WORTH_PRIMING: Duration = Duration::from_millis(200);
+/// Time for all rounds together.
+const BUDGET: Duration = Duration::from_secs(20);
+
+/// The rounds so far.
+#[derive(Debug, Clone, Copy)]
+pub struct Rounds {
+    began: Boottime,
+    round_began: Boottime,
+    last: Option<Duration>,
+    /// What the report says of them.
+    pub report: Flush,
+}
+
+/// What comes after a round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Another round.
+    Again,
+    /// The freeze.
+    Freeze {
+        /// Whether a prime is worth its stall.
+        prime: bool,
+    },
+}
+
+impl Rounds {
+    /// The first round begins.
+    #[must_use]
+    pub fn begin(now: Boottime) -> Self {
+        Self { began: now, round_began: now, last: None, report: Flush::default() }
+    }
+
+    /// A round has ended.
+    pub fn end_round(&mut self, now: Boottime) -> Next {
+        let took = now.since(self.round_began);
+        let shrank = self.last.is_none_or(|last| took.as_nanos() * 10 < last.as_nanos() * 9);
+        self.report.rounds += 1;
+        self.report.last_us = now.micros_since(self.round_began);
+        (self.last, self.round_began) = (Some(took), now);
+        if took < SHORT {
+            return Next::Freeze { prime: true };
+        }
+        if shrank && now.since(self.began) < BUDGET {
+            return Next::Again;
+        }
+        self.report.gave_up = true;
+        Next::Freeze { prime: took < WORTH_PRIMING }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Plays rounds of these lengths in milliseconds; what came out, and the report.
+    fn play(rounds: &[u64]) -> (Next, Flush) {
+        let mut now = Boottime::from_nanos(7_000_000_000);
+        let mut flush = Rounds::begin(now);
+        let mut next = Next::Again;
+        for ms in rounds {
+            assert_eq!(next, Next::Again, "a round after the last");
+            now = now.after(Duration::from_millis(*ms));
+            next = flush.end_round(now);
+        }
+        (next, flush.report)
+    }
+
+    #[test]
+    fn rounds_go_on_while_they_shrink_and_end_with_a_short_one() {
+        let (next, report) = play(&[1425, 598, 205, 48]);
+        assert_eq!(next, Next::Freeze { prime: true });
+        assert_eq!(report, Flush { rounds: 4, last_us: 48_000, gave_up: false });
+    }
+
+    #[test]
+    fn a_clean_disk_needs_one_round() {
+        assert_eq!(play(&[3]).1, Flush { rounds: 1, last_us: 3_000, gave_up: false });
+    }
+
+    #[test]
+    fn a_writer_as_fast_as_the_disk_is_given_up_on_and_not_primed() {
+        let (next, report) = play(&[1000, 950]);
+        assert_eq!(next, Next::Freeze { prime: false });
+        assert!(report.gave_up);
+    }
+
+    #[test]
+    fn a_nearly_short_round_that_does_not_shrink_is_primed() {
+        assert_eq!(play(&[90, 88]).0, Next::Freeze { prime: true });
+    }
+
+    #[test]
+    fn the_budget_ends_even_shrinking_rounds() {
+        let (next, report) = play(&[12_000, 9_000]);
+        assert_eq!(next, Next::Freeze { prime: false });
+        assert!(report.gave_up && report.rounds == 2);
+    }
+}

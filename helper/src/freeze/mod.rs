@@ -1,0 +1,188 @@
+//! The freeze: from a work order to a report. [`state`] is the protocol, [`worker`] executes it,
+//! [`guardian`] and its `watch` see to it that nothing stays frozen, and this file does what comes
+//! before: it reads the order, finds the file systems, and refuses what cannot be done.
+
+pub mod flush;
+pub mod guardian;
+pub mod ledger;
+mod probe;
+mod report;
+pub mod state;
+pub mod threads;
+mod watch;
+pub mod worker;
+
+use crate::clock::Boottime;
+use crate::run_dir::{RunDir, RunDirError};
+use crate::volumes::{self, Inventory, InventoryError, Kept, OpenError, ResolveError, Target};
+use crate::{describe, say, sys, thaw};
+use guardian::{Guardian, GuardianError};
+use ledger::Ledger;
+use std::ffi::CStr;
+use std::path::Path;
+use std::sync::Arc;
+use stillframe_wire::{IdError, InstanceId, OrderError, Reason, Report, Verdict, VolumeId, WorkOrder};
+use worker::Worker;
+
+/// Why nothing was frozen, found out before the protocol begins.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// The order cannot be read, or is for another instance.
+    #[error("failed to accept the work order: {0}")]
+    Order(#[from] OrderError),
+    /// The agent says that this is an instance whose id is none.
+    #[error("failed to read AWS_SSM_INSTANCE_ID")]
+    Instance(#[from] IdError),
+    /// The lock, or a lease left behind.
+    #[error(transparent)]
+    RunDir(#[from] RunDirError),
+    /// Something that an earlier run left frozen could not be thawed.
+    #[error("failed to thaw what an earlier run left frozen: {0}; run stillframe-helper thaw")]
+    LeftFrozen(String),
+    /// The machine cannot be read.
+    #[error(transparent)]
+    Inventory(#[from] InventoryError),
+    /// The order does not fit the machine.
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    /// A mount point cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// Nothing to do.
+    #[error("none of the order's volumes holds a mounted file system that can be frozen")]
+    NothingToFreeze,
+    /// A file system takes no writes.
+    #[error("the file system at {0} takes no writes: another process has frozen it, or its disk hangs")]
+    Foreign(String),
+    /// There would be nobody to watch.
+    #[error(transparent)]
+    Guardian(#[from] GuardianError),
+    /// The system gave no thread, descriptor or memory.
+    #[error("failed to prepare the freeze")]
+    System(#[from] std::io::Error),
+}
+
+impl PrepareError {
+    /// What the report calls it.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Order(_) | Self::Instance(_) => Reason::BadOrder,
+            Self::RunDir(RunDirError::Busy) => Reason::Busy,
+            Self::Resolve(ResolveError::NotAttached { .. }) => Reason::VolumeMissing,
+            Self::Resolve(_) => Reason::SpansOtherVolume,
+            Self::NothingToFreeze => Reason::NothingToFreeze,
+            Self::Foreign(_) => Reason::ForeignFreeze,
+            Self::Guardian(GuardianError::Lost | GuardianError::Silent) => Reason::GuardianLost,
+            Self::RunDir(_) | Self::LeftFrozen(_) | Self::Inventory(_) | Self::Open(_) => Reason::Internal,
+            Self::Guardian(GuardianError::Start(_)) | Self::System(_) => Reason::Internal,
+        }
+    }
+
+    /// An order that cannot be right here is refused; anything else may be right another time.
+    fn verdict(&self) -> Verdict {
+        match self {
+            Self::Order(_) | Self::Instance(_) | Self::Resolve(_) => Verdict::Refused,
+            _ => Verdict::NotFrozen,
+        }
+    }
+}
+
+/// Everything that the protocol works on, ready before anything is frozen.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The order.
+    pub order: WorkOrder,
+    /// The same as it came, for the signal function to verify.
+    pub token: String,
+    /// Every file system on the ordered volumes.
+    pub targets: Vec<Target>,
+    /// A handle on each, in the same order.
+    pub kept: Arc<[Kept]>,
+    /// Which of them are to be frozen, by number.
+    pub members: Vec<usize>,
+    /// What guardian and worker share.
+    pub ledger: Ledger,
+    /// The lock, held.
+    pub run_dir: RunDir,
+}
+
+/// Carries out an order. `here` is the instance's id as the SSM agent gives it.
+///
+/// Must be called while this process has one thread: it forks.
+#[must_use]
+pub fn run(token: &str, here: Option<&str>) -> Report {
+    let began = Boottime::now();
+    set_phase(c"sf:resolve");
+    sys::use_one_arena();
+    let order = match read_order(token, here) {
+        Ok(order) => order,
+        Err(error) => return refused(None, &error),
+    };
+    let freeze = || -> Result<Report, PrepareError> {
+        let signals = sys::EndSignals::hold()?;
+        let prepared = prepare(order.clone(), token)?;
+        let guardian = Guardian::fork(&prepared.kept, prepared.ledger, &prepared.run_dir)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let resolve_us = Boottime::now().micros_since(began);
+        Ok(runtime.block_on(async { Worker::new(prepared, guardian, signals, resolve_us)?.run().await })?)
+    };
+    freeze().unwrap_or_else(|error| refused(Some(&order), &error))
+}
+
+fn read_order(token: &str, here: Option<&str>) -> Result<WorkOrder, PrepareError> {
+    let order = WorkOrder::read_unverified(token)?;
+    if let Some(here) = here {
+        order.for_instance(&InstanceId::new(here)?)?;
+    }
+    Ok(order)
+}
+
+/// Finds, opens and locks all that the freeze needs.
+fn prepare(order: WorkOrder, token: &str) -> Result<Prepared, PrepareError> {
+    let run_dir = RunDir::open()?;
+    run_dir.lock()?;
+    let left = thaw::undo_lease(&run_dir)?;
+    if let Some(failed) = left.failed.first() {
+        return Err(PrepareError::LeftFrozen(failed.to_string()));
+    }
+    let inventory = Inventory::read(Path::new("/"))?;
+    let volumes: Vec<VolumeId> = order.volumes.iter().map(|volume| volume.id.clone()).collect();
+    let targets = volumes::resolve(&inventory, &volumes)?;
+    let members: Vec<usize> = targets
+        .iter()
+        .enumerate()
+        .filter(|(_, target)| is_member(target, order.freeze_root))
+        .map(|(n, _)| n)
+        .collect();
+    if members.is_empty() {
+        return Err(PrepareError::NothingToFreeze);
+    }
+    let kept: Arc<[Kept]> = targets.iter().map(Kept::open).collect::<Result<Vec<_>, _>>()?.into();
+    let stuck = probe::without_writes(&kept)?;
+    if let Some(stuck) = stuck.iter().find_map(|n| kept.get(*n)) {
+        return Err(PrepareError::Foreign(stuck.mount_point.display().to_string()));
+    }
+    let ledger = Ledger::share(targets.len())?;
+    Ok(Prepared { order, token: token.to_owned(), targets, kept, members, ledger, run_dir })
+}
+
+/// Whether a file system is to be frozen.
+fn is_member(target: &Target, freeze_root: bool) -> bool {
+    (freeze_root || !target.is_root) && !volumes::is_without_freeze(&target.fs_type)
+}
+
+fn refused(order: Option<&WorkOrder>, error: &PrepareError) -> Report {
+    let mut report = Report::new(error.verdict());
+    report.run = order.map(|order| order.run.clone());
+    report.instance = order.map(|order| order.instance.clone());
+    report.reason = Some(error.reason());
+    report.error = Some(describe(error));
+    say(&describe(error));
+    report
+}
+
+/// Shows the phase as the process's name, in `ps` and `top`.
+fn set_phase(name: &CStr) {
+    let _ = rustix::thread::set_name(name);
+}

@@ -1,0 +1,438 @@
+//! The freeze protocol as one table: what follows from what. Pure: it reads no clock, makes no call,
+//! and knows file systems by their number. The driver executes the effects and reports the events;
+//! deadlines come in as events.
+//!
+//! ```text
+//! Ready -> Flush -> [Again] -> [Prime] -> Freeze -> Sync -> Cut -> Thaw -> Over
+//!   any failure before the first freeze ------------------------------------^
+//!   any failure from Prime on --------------------------------------> Thaw --^
+//! ```
+//!
+//! Promise 1 in this table: `Over` is reached only when no file system is frozen by us, or when its
+//! thaw was refused by the kernel, which the state then says ([`Fault::ThawUncertain`]).
+
+use stillframe_wire::Reason;
+
+/// Where the protocol stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// READY was sent.
+    Ready,
+    /// Dirty data is being written.
+    Flush,
+    /// READY was sent again, because the flush took long.
+    Again {
+        /// Whether a prime comes next.
+        prime: bool,
+    },
+    /// Each file system is frozen and thawed at once.
+    Prime,
+    /// The file systems are being frozen.
+    Freeze,
+    /// All are frozen; what could not be written is asked for.
+    Sync,
+    /// FROZEN was sent.
+    Cut,
+    /// The file systems are being thawed, and late freezes waited for.
+    Thaw,
+    /// Nothing is left to do.
+    Over,
+}
+
+/// One file system in the protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Member {
+    /// Lower levels are frozen first and thawed last.
+    pub level: usize,
+    /// What it is doing.
+    pub standing: Standing,
+    /// What went wrong with it.
+    pub fault: Option<Fault>,
+}
+
+/// What a file system is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Standing {
+    /// Not frozen by us.
+    Free,
+    /// Freeze and thaw at once: the call is under way.
+    Priming,
+    /// The prime is done.
+    Primed,
+    /// FIFREEZE is under way.
+    Freezing,
+    /// Frozen by us.
+    Frozen,
+    /// Frozen by us, `syncfs` is under way.
+    Syncing,
+    /// Frozen by us and everything written.
+    Synced,
+    /// FITHAW is under way.
+    Thawing,
+    /// Was frozen by us and is no longer.
+    Thawed,
+}
+
+/// What went wrong with a file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Fault {
+    /// Its type has no freeze: it goes along unfrozen.
+    Unsupported,
+    /// Somebody else had frozen it.
+    Foreign,
+    /// FIFREEZE failed.
+    Failed,
+    /// `syncfs` failed while it was frozen: data was lost.
+    WriteLost,
+    /// Somebody else had thawed it when we came to thaw it.
+    ThawedByOther,
+    /// FITHAW failed: it may still be frozen.
+    ThawUncertain,
+}
+
+impl Fault {
+    /// What it means for the whole; an unsupported type ends nothing.
+    fn reason(self) -> Option<Reason> {
+        match self {
+            Self::Unsupported => None,
+            Self::Foreign => Some(Reason::ForeignFreeze),
+            Self::Failed => Some(Reason::FreezeFailed),
+            Self::WriteLost => Some(Reason::WriteLost),
+            Self::ThawedByOther => Some(Reason::ThawedByOther),
+            Self::ThawUncertain => Some(Reason::Internal),
+        }
+    }
+}
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// READY was answered with a yes.
+    Accepted,
+    /// READY was refused or not answered.
+    Rejected(Reason),
+    /// The flush is over.
+    Flushed {
+        /// Whether so little is left to write that a prime is worth its stall.
+        prime: bool,
+        /// Whether READY was so long ago that it must be sent again.
+        stale: bool,
+    },
+    /// A file system could not be flushed.
+    FlushFailed,
+    /// The guardian watches, and its deadline is set.
+    Armed,
+    /// The file system was frozen and thawed.
+    Primed(usize),
+    /// FIFREEZE succeeded.
+    Froze(usize),
+    /// The file system was not frozen, or its prime was not whole.
+    Refused(usize, Fault),
+    /// `syncfs` of the frozen file system succeeded.
+    Synced(usize),
+    /// It failed.
+    SyncFailed(usize),
+    /// FROZEN was answered with every snapshot that was ordered.
+    CutMade,
+    /// It was refused, or its answer is not what was asked for.
+    CutFailed(Reason),
+    /// FITHAW succeeded.
+    Thawed(usize),
+    /// It did not.
+    NotThawed(usize, Fault),
+    /// The attempt must end now: deadline, guardian lost, a signal.
+    Stop(Reason),
+}
+
+/// What to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Effect {
+    /// Send READY.
+    SignalReady,
+    /// Flush, round by round.
+    Flush,
+    /// Give the guardian a new deadline.
+    Arm,
+    /// Freeze this file system and thaw it at once.
+    Prime(usize),
+    /// Freeze it.
+    Freeze(usize),
+    /// `syncfs` it.
+    Sync(usize),
+    /// Send FROZEN.
+    SignalFrozen,
+    /// Thaw it.
+    Thaw(usize),
+    /// Tell the guardian that it is over.
+    Finish,
+}
+
+/// The protocol at one instant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// Where it stands.
+    pub phase: Phase,
+    /// The file systems to be frozen.
+    pub members: Vec<Member>,
+    /// Why it is no proof; the first reason stays.
+    pub cause: Option<Reason>,
+    /// Whether every ordered snapshot was answered for while all was frozen.
+    pub cut: bool,
+    /// Whether a freeze that counts was begun (a prime does not).
+    pub begun: bool,
+}
+
+/// An event that cannot happen in that phase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{event:?} cannot happen in {phase:?}")]
+pub struct Illegal {
+    /// Where it stood.
+    pub phase: Phase,
+    /// What is said to have happened.
+    pub event: Event,
+}
+
+impl State {
+    /// The beginning, with the levels of the file systems to be frozen, and what to do first.
+    #[must_use]
+    pub fn begin(levels: &[usize]) -> (Self, Vec<Effect>) {
+        let member = |&level: &usize| Member { level, standing: Standing::Free, fault: None };
+        let members = levels.iter().map(member).collect();
+        (
+            Self { phase: Phase::Ready, members, cause: None, cut: false, begun: false },
+            vec![Effect::SignalReady],
+        )
+    }
+
+    /// Whether the freeze provably enclosed the cut.
+    #[must_use]
+    pub fn is_proved(&self) -> bool {
+        self.phase == Phase::Over && self.cut && self.cause.is_none()
+    }
+}
+
+/// What follows when `event` happens in `state`.
+///
+/// # Errors
+/// It cannot happen there.
+pub fn step(mut state: State, event: Event) -> Result<(State, Vec<Effect>), Illegal> {
+    use Standing::{Freezing, Frozen, Priming, Synced, Syncing, Thawing};
+    let illegal = Err(Illegal { phase: state.phase, event });
+    let effects = match (state.phase, event) {
+        (Phase::Over, _) => return illegal,
+
+        (Phase::Ready, Event::Accepted) => state.enter(Phase::Flush, vec![Effect::Flush]),
+        (Phase::Ready | Phase::Again { .. }, Event::Rejected(reason)) => state.end(reason),
+        (Phase::Flush, Event::Flushed { prime, stale: true }) => {
+            state.enter(Phase::Again { prime }, vec![Effect::SignalReady])
+        }
+        (Phase::Flush, Event::Flushed { prime: true, .. })
+        | (Phase::Again { prime: true }, Event::Accepted) => state.enter(Phase::Prime, vec![Effect::Arm]),
+        // While much is left to write a prime would only stall the writers twice.
+        (Phase::Flush, Event::Flushed { prime: false, .. })
+        | (Phase::Again { prime: false }, Event::Accepted) => state.enter(Phase::Freeze, vec![Effect::Arm]),
+        (Phase::Flush, Event::FlushFailed) => state.end(Reason::FlushFailed),
+
+        (Phase::Prime, Event::Armed) if state.is_untouched() => state.prime_next_level(),
+        (Phase::Prime, Event::Primed(n)) if state.moves(n, Priming, Standing::Primed) => {
+            state.prime_next_level()
+        }
+        (Phase::Prime, Event::Refused(n, fault)) if state.fails(n, Priming, Standing::Free, fault) => {
+            if state.cause.is_some() { state.retreat() } else { state.prime_next_level() }
+        }
+
+        (Phase::Freeze, Event::Armed) if state.is_untouched() => {
+            state.begun = true;
+            state.freeze_next_level()
+        }
+        (Phase::Freeze, Event::Froze(n)) if state.moves(n, Freezing, Frozen) => state.freeze_next_level(),
+        (Phase::Freeze, Event::Refused(n, fault)) if state.fails(n, Freezing, Standing::Free, fault) => {
+            if state.cause.is_some() {
+                state.retreat()
+            } else {
+                state.freeze_next_level()
+            }
+        }
+
+        (Phase::Sync, Event::Synced(n)) if state.moves(n, Syncing, Synced) => {
+            if state.any(Syncing) {
+                vec![]
+            } else {
+                state.enter(Phase::Cut, vec![Effect::SignalFrozen])
+            }
+        }
+        (Phase::Sync, Event::SyncFailed(n)) if state.fails(n, Syncing, Frozen, Fault::WriteLost) => {
+            state.retreat()
+        }
+
+        (Phase::Cut, Event::CutMade) => {
+            state.cut = true;
+            state.retreat()
+        }
+        (Phase::Cut, Event::CutFailed(reason)) => {
+            state.cause = state.cause.or(Some(reason));
+            state.retreat()
+        }
+
+        (Phase::Thaw, Event::Thawed(n)) if state.moves(n, Thawing, Standing::Thawed) => state.retreat(),
+        (Phase::Thaw, Event::NotThawed(n, fault)) if state.fails(n, Thawing, Standing::Thawed, fault) => {
+            state.retreat()
+        }
+        // What was under way when the attempt ended comes in late. A late freeze is thawed.
+        (Phase::Thaw, Event::Froze(n)) if state.moves(n, Freezing, Frozen) => state.retreat(),
+        (Phase::Thaw, Event::Primed(n)) if state.moves(n, Priming, Standing::Primed) => state.retreat(),
+        (Phase::Thaw, Event::Synced(n)) if state.moves(n, Syncing, Synced) => state.retreat(),
+        (Phase::Thaw, Event::SyncFailed(n)) if state.fails(n, Syncing, Frozen, Fault::WriteLost) => {
+            state.retreat()
+        }
+        (Phase::Thaw, Event::Refused(n, fault))
+            if state.fails(n, Freezing, Standing::Free, fault)
+                || state.fails(n, Priming, Standing::Free, fault) =>
+        {
+            state.retreat()
+        }
+
+        (Phase::Ready | Phase::Flush | Phase::Again { .. }, Event::Stop(reason)) => state.end(reason),
+        (Phase::Prime | Phase::Freeze | Phase::Sync | Phase::Cut, Event::Stop(reason)) => {
+            state.cause = state.cause.or(Some(reason));
+            state.retreat()
+        }
+        // The thaw is under way already. That nobody watched it to its end breaks the proof; a
+        // deadline or a signal that comes after the answer does not.
+        (Phase::Thaw, Event::Stop(reason)) => {
+            if reason == Reason::GuardianLost {
+                state.cause = state.cause.or(Some(reason));
+            }
+            vec![]
+        }
+        _ => return illegal,
+    };
+    Ok((state, effects))
+}
+
+impl State {
+    fn enter(&mut self, phase: Phase, effects: Vec<Effect>) -> Vec<Effect> {
+        self.phase = phase;
+        effects
+    }
+
+    fn end(&mut self, reason: Reason) -> Vec<Effect> {
+        self.cause = self.cause.or(Some(reason));
+        self.enter(Phase::Over, vec![Effect::Finish])
+    }
+
+    fn is_untouched(&self) -> bool {
+        self.members.iter().all(|member| member.standing == Standing::Free)
+    }
+
+    fn any(&self, standing: Standing) -> bool {
+        self.members.iter().any(|member| member.standing == standing)
+    }
+
+    /// Moves one member, if it stands where it must.
+    fn moves(&mut self, n: usize, from: Standing, to: Standing) -> bool {
+        match self.members.get_mut(n) {
+            Some(member) if member.standing == from => {
+                member.standing = to;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The same with a fault, which may be the reason for the end.
+    fn fails(&mut self, n: usize, from: Standing, to: Standing, fault: Fault) -> bool {
+        if !self.moves(n, from, to) {
+            return false;
+        }
+        if let Some(member) = self.members.get_mut(n) {
+            // What may still be frozen must be said, whatever went wrong before.
+            let worst = fault == Fault::ThawUncertain;
+            member.fault = if worst { Some(fault) } else { member.fault.or(Some(fault)) };
+        }
+        self.cause = self.cause.or(fault.reason());
+        true
+    }
+
+    /// Moves every member that stands at `from` in the lowest level that has one.
+    fn start_level(&mut self, from: Standing, to: Standing, effect: fn(usize) -> Effect) -> Vec<Effect> {
+        let can = |member: &Member| member.standing == from && member.fault.is_none();
+        let Some(level) = self.members.iter().filter(|m| can(m)).map(|m| m.level).min() else {
+            return vec![];
+        };
+        let mut effects = Vec::with_capacity(self.members.len());
+        for (n, member) in self.members.iter_mut().enumerate() {
+            if can(member) && member.level == level {
+                member.standing = to;
+                effects.push(effect(n));
+            }
+        }
+        effects
+    }
+
+    fn prime_next_level(&mut self) -> Vec<Effect> {
+        if self.any(Standing::Priming) {
+            return vec![];
+        }
+        let next = self.start_level(Standing::Free, Standing::Priming, Effect::Prime);
+        if !next.is_empty() {
+            return next;
+        }
+        for member in &mut self.members {
+            if member.standing == Standing::Primed {
+                member.standing = Standing::Free;
+            }
+        }
+        if self.members.iter().all(|member| member.fault.is_some()) {
+            return self.end(Reason::NothingToFreeze);
+        }
+        self.enter(Phase::Freeze, vec![Effect::Arm])
+    }
+
+    fn freeze_next_level(&mut self) -> Vec<Effect> {
+        if self.any(Standing::Freezing) {
+            return vec![];
+        }
+        let next = self.start_level(Standing::Free, Standing::Freezing, Effect::Freeze);
+        if !next.is_empty() {
+            return next;
+        }
+        if !self.any(Standing::Frozen) {
+            self.begun = false;
+            return self.end(Reason::NothingToFreeze);
+        }
+        self.phase = Phase::Sync;
+        let mut effects = Vec::with_capacity(self.members.len());
+        for (n, member) in self.members.iter_mut().enumerate() {
+            if member.standing == Standing::Frozen {
+                member.standing = Standing::Syncing;
+                effects.push(Effect::Sync(n));
+            }
+        }
+        effects
+    }
+
+    /// Thaws what is frozen, outer before inner: the highest level that is not at rest comes first,
+    /// and a call under way there is waited for.
+    fn retreat(&mut self) -> Vec<Effect> {
+        use Standing::{Freezing, Frozen, Priming, Synced, Syncing, Thawing};
+        self.phase = Phase::Thaw;
+        let restless =
+            |m: &Member| matches!(m.standing, Priming | Freezing | Frozen | Syncing | Synced | Thawing);
+        let Some(level) = self.members.iter().filter(|m| restless(m)).map(|m| m.level).max() else {
+            return self.enter(Phase::Over, vec![Effect::Finish]);
+        };
+        let mut effects = Vec::with_capacity(self.members.len());
+        for (n, member) in self.members.iter_mut().enumerate() {
+            if member.level == level && matches!(member.standing, Frozen | Synced) {
+                member.standing = Thawing;
+                effects.push(Effect::Thaw(n));
+            }
+        }
+        effects
+    }
+}
+
+#[cfg(test)]
+#[path = "state_tests.rs"]
+mod tests;

@@ -1,0 +1,164 @@
+//! One thread per file system, made before the freeze, so that a slow one holds up no other and no
+//! thread is started inside the window. Each does what it is told and writes the ledger around it.
+
+use super::ledger::Ledger;
+use super::state::Fault;
+use crate::clock::Boottime;
+use crate::sys;
+use crate::volumes::Kept;
+use rustix::fd::AsFd;
+use rustix::fs::syncfs;
+use rustix::io::Errno;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+/// Enough for an ioctl; all of it is locked in memory.
+const STACK: usize = 128 * 1024;
+/// How often a thaw that failed is tried again, and after what pause.
+const THAW_RETRIES: usize = 3;
+const THAW_PAUSE: Duration = Duration::from_millis(10);
+
+/// What a thread does to its file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Task {
+    /// `syncfs`, before the freeze or in it.
+    Sync,
+    /// FIFREEZE and FITHAW at once.
+    Prime,
+    /// FIFREEZE.
+    Freeze,
+    /// FITHAW.
+    Thaw,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Done {
+    /// Which file system.
+    pub n: usize,
+    /// The task.
+    pub task: Task,
+    /// How it went; the fault says what it means, the number is the kernel's.
+    pub result: Result<(), (Fault, Errno)>,
+    /// When the call was made.
+    pub began: Boottime,
+    /// When it returned.
+    pub ended: Boottime,
+}
+
+/// The threads.
+#[derive(Debug)]
+pub struct Threads {
+    tasks: Vec<Sender<Task>>,
+    done: UnboundedReceiver<Done>,
+}
+
+impl Threads {
+    /// Starts one thread for each handle, in their order.
+    ///
+    /// # Errors
+    /// A thread cannot be started.
+    pub fn start(kept: &Arc<[Kept]>, ledger: Ledger) -> std::io::Result<Self> {
+        let (sender, done) = unbounded_channel();
+        let mut tasks = Vec::with_capacity(kept.len());
+        for n in 0..kept.len() {
+            let (task, inbox) = channel();
+            let (kept, sender) = (Arc::clone(kept), sender.clone());
+            std::thread::Builder::new()
+                .name(format!("sf:fs{n}"))
+                .stack_size(STACK)
+                .spawn(move || work(n, &kept, ledger, &inbox, &sender))?;
+            tasks.push(task);
+        }
+        Ok(Self { tasks, done })
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
+    }
+
+    /// Gives file system `n` its next task.
+    pub fn give(&self, n: usize, task: Task) {
+        if let Some(thread) = self.tasks.get(n) {
+            // A thread ends only with this struct.
+            let _ = thread.send(task);
+        }
+    }
+
+    /// The next task that is done.
+    pub async fn done(&mut self) -> Option<Done> {
+        self.done.recv().await
+    }
+}
+
+fn work(n: usize, kept: &[Kept], ledger: Ledger, inbox: &Receiver<Task>, done: &UnboundedSender<Done>) {
+    let Some(kept) = kept.get(n) else { return };
+    while let Ok(task) = inbox.recv() {
+        if task != Task::Sync {
+            // A thaw that waits for a processor is a stall of every writer.
+            sys::run_first(true);
+        }
+        let began = Boottime::now();
+        let result = match task {
+            Task::Sync => syncfs(kept).map_err(|errno| (Fault::WriteLost, errno)),
+            Task::Freeze => freeze(n, kept, ledger),
+            Task::Thaw => thaw(n, kept, ledger),
+            Task::Prime => freeze(n, kept, ledger).and_then(|()| thaw(n, kept, ledger)),
+        };
+        if done.send(Done { n, task, result, began, ended: Boottime::now() }).is_err() {
+            return;
+        }
+    }
+}
+
+fn freeze(n: usize, kept: &Kept, ledger: Ledger) -> Result<(), (Fault, Errno)> {
+    if !ledger.intend(n) {
+        return Err((Fault::Failed, Errno::CANCELED));
+    }
+    match sys::freeze(kept.as_fd()) {
+        Ok(()) => {
+            ledger.froze(n);
+            Ok(())
+        }
+        Err(errno) => {
+            ledger.free(n);
+            Err(match errno {
+                Errno::BUSY => (Fault::Foreign, errno),
+                Errno::OPNOTSUPP => (Fault::Unsupported, errno),
+                _ => (Fault::Failed, errno),
+            })
+        }
+    }
+}
+
+fn thaw(n: usize, kept: &Kept, ledger: Ledger) -> Result<(), (Fault, Errno)> {
+    let mut tries = 0;
+    loop {
+        match sys::thaw(kept.as_fd()) {
+            Ok(()) => {
+                ledger.free(n);
+                return Ok(());
+            }
+            // FIFREEZE has returned, so "not frozen" is final: somebody else thawed it.
+            Err(errno @ Errno::INVAL) => {
+                ledger.free(n);
+                return Err((Fault::ThawedByOther, errno));
+            }
+            Err(errno) if tries == THAW_RETRIES => return Err((Fault::ThawUncertain, errno)),
+            Err(_) => {
+                tries += 1;
+                std::thread::sleep(THAW_PAUSE);
+            }
+        }
+    }
+}

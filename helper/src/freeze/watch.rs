@@ -1,0 +1,202 @@
+//! The guardian's own process: it waits, and thaws when the deadline passes, when the worker dies, and
+//! on anything that is not an explicit "done". It freezes nothing, opens nothing, and talks to nobody
+//! but the worker.
+
+use super::guardian::{ARMED, DONE, WATCH};
+use super::ledger::Ledger;
+use crate::clock::{Alarm, Boottime};
+use crate::run_dir::RunDir;
+use crate::sys;
+use crate::volumes::Kept;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::process::{Signal, pidfd_send_signal};
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+/// How long after the deadline the guardian steps in: the worker thaws at the deadline itself, and
+/// its own thaw is what the report can speak of.
+const SLACK: Duration = Duration::from_millis(25);
+/// How long after stepping in a living worker may take to say "done" before it is killed.
+const GRACE: Duration = Duration::from_millis(250);
+/// How often a thaw that fails for another reason than "not frozen" is tried again, and after what
+/// pause. The worker is dead then, so there is no hurry left to lose.
+const RETRIES: usize = 50;
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+/// Enough for an ioctl; all of it is locked in memory.
+const STACK: usize = 128 * 1024;
+
+/// What the guardian was given when it was forked.
+pub(super) struct Watch<'a> {
+    pub(super) kept: &'a [Kept],
+    pub(super) ledger: Ledger,
+    pub(super) run_dir: &'a RunDir,
+    pub(super) control: UnixStream,
+    /// The worker. Readable when all of its threads are gone, so no FIFREEZE is under way any more.
+    pub(super) worker: OwnedFd,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The worker does its work.
+    Watching,
+    /// Everything was thawed; the worker may still say "done".
+    Grace,
+    /// The worker was killed and is not dead yet: it is inside FIFREEZE.
+    Killed,
+}
+
+/// One order to a thaw thread: try for as long as it takes, or once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pass {
+    /// The worker lives: "not frozen" may mean "not yet".
+    Early,
+    /// The worker is dead: "not frozen" is final.
+    Last,
+}
+
+impl Watch<'_> {
+    /// Watches until the worker is done or dead and nothing is frozen.
+    pub(super) fn run(self) -> u8 {
+        let _ = rustix::process::setsid();
+        sys::leave_standard_streams();
+        let _ = rustix::thread::set_name(c"sf:guardian");
+        let _ = std::fs::write("/proc/self/oom_score_adj", "-1000");
+        let Ok(alarm) = Alarm::new() else { return 1 };
+        thread::scope(|scope| {
+            let (answer, answers) = channel();
+            let mut threads = Vec::with_capacity(self.kept.len());
+            for n in 0..self.kept.len() {
+                let (order, orders) = channel();
+                let (watch, answer) = (&self, answer.clone());
+                let builder = thread::Builder::new().name(format!("sf:thaw{n}")).stack_size(STACK);
+                if builder.spawn_scoped(scope, move || watch.thaw(n, &orders, &answer)).is_err() {
+                    return 1;
+                }
+                threads.push(order);
+            }
+            // Not locked is worse than locked and better than no guardian.
+            let _ = sys::lock_memory();
+            sys::run_first(true);
+            if (&self.control).write_all(&[ARMED]).is_err() {
+                return 1;
+            }
+            self.watch(&alarm, &threads, &answers)
+        })
+    }
+
+    fn watch(&self, alarm: &Alarm, threads: &[Sender<Pass>], answers: &Receiver<()>) -> u8 {
+        let mut stage = Stage::Watching;
+        let mut listening = true;
+        loop {
+            let control = if listening { PollFlags::IN } else { PollFlags::empty() };
+            let mut polled = [
+                PollFd::new(&self.worker, PollFlags::IN),
+                PollFd::new(alarm, PollFlags::IN),
+                PollFd::new(&self.control, control),
+            ];
+            match poll(&mut polled, None) {
+                Ok(_) | Err(Errno::INTR) => {}
+                // It cannot watch any more: end it as if the deadline had passed.
+                Err(_) => {
+                    self.kill_worker();
+                    return self.end_it(threads, answers);
+                }
+            }
+            let [worker, alarmed, message] = polled.map(|polled| !polled.revents().is_empty());
+            if worker {
+                return self.end_it(threads, answers);
+            }
+            if message && listening {
+                match self.listen() {
+                    Some(DONE) => return 0,
+                    Some(WATCH) if stage == Stage::Watching => {
+                        let set = alarm.set(Some(self.ledger.deadline().after(SLACK)));
+                        // Without an answer the worker freezes nothing.
+                        if set.is_ok() {
+                            let _ = (&self.control).write_all(&[WATCH]);
+                        }
+                        continue;
+                    }
+                    Some(_) => continue,
+                    None => listening = false,
+                }
+            }
+            if (alarmed || !listening) && stage == Stage::Watching {
+                self.ledger.close();
+                self.order(threads, Pass::Early);
+                stage = Stage::Grace;
+                let _ = alarm.set(Some(Boottime::now().after(GRACE)));
+            } else if alarmed && stage == Stage::Grace {
+                self.kill_worker();
+                stage = Stage::Killed;
+                let _ = alarm.set(None);
+            }
+        }
+    }
+
+    /// The worker's next word; nothing when it has closed its end.
+    fn listen(&self) -> Option<u8> {
+        let mut word = [0];
+        match (&self.control).read(&mut word) {
+            Ok(1) => word.first().copied(),
+            _ => None,
+        }
+    }
+
+    fn kill_worker(&self) {
+        self.ledger.close();
+        let _ = pidfd_send_signal(&self.worker, Signal::KILL);
+    }
+
+    fn order(&self, threads: &[Sender<Pass>], pass: Pass) -> usize {
+        let frozen = threads.iter().enumerate().filter(|(n, _)| self.ledger.may_be_frozen(*n));
+        frozen.filter(|(_, thread)| thread.send(pass).is_ok()).count()
+    }
+
+    /// The worker is dead: thaws once more and waits for it.
+    fn end_it(&self, threads: &[Sender<Pass>], answers: &Receiver<()>) -> u8 {
+        let ordered = self.order(threads, Pass::Last);
+        for _ in 0..ordered {
+            if answers.recv().is_err() {
+                break;
+            }
+        }
+        if self.ledger.any_may_be_frozen() {
+            // The lease stays, for `stillframe-helper thaw`.
+            return 1;
+        }
+        let _ = self.run_dir.remove_lease();
+        0
+    }
+
+    /// One file system's thaw thread: so that one that hangs delays no other.
+    fn thaw(&self, n: usize, orders: &Receiver<Pass>, answer: &Sender<()>) {
+        sys::run_first(true);
+        let Some(kept) = self.kept.get(n) else { return };
+        while let Ok(pass) = orders.recv() {
+            match pass {
+                // The mark stays: the worker may be inside FIFREEZE, and the last pass comes again.
+                Pass::Early => {
+                    let _ = sys::thaw(kept.as_fd());
+                }
+                Pass::Last => {
+                    for _ in 0..RETRIES {
+                        match sys::thaw(kept.as_fd()) {
+                            Ok(()) | Err(Errno::INVAL) => {
+                                self.ledger.free(n);
+                                break;
+                            }
+                            Err(_) => thread::sleep(RETRY_PAUSE),
+                        }
+                    }
+                    let _ = answer.send(());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,472 @@
+//! The worker: executes the protocol's effects and turns what happens into its events. What follows
+//! from what is [`state`](super::state)'s; how it went is written down for the report.
+//!
+//! From the first FIFREEZE to the last FITHAW it opens no file, starts no thread, writes no log.
+
+use super::flush::{Next, Rounds};
+use super::guardian::{Attached, Guardian};
+use super::report::{self, Record};
+use super::state::{Effect, Event, Fault, Phase, State, step};
+use super::threads::{Done, Task, Threads};
+use super::{Prepared, set_phase};
+use crate::clock::{Alarm, Boottime};
+use crate::run_dir::{Holder, Lease, Leased};
+use crate::signal::{SignalError, Signaller, WrongAnswer, check_cut, check_run};
+use crate::{describe, say, sys};
+use rustix::fd::OwnedFd;
+use rustix::process::{Pid, getpid};
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::time::Duration;
+use stillframe_wire::{Answer, FileSystem, Frozen, Ready, Reason, Refusal, RefusalReason, Report, Signal};
+use tokio::io::unix::AsyncFd;
+
+/// Time for READY: name look-up, TLS, credentials, a cold function.
+const READY_LIMIT: Duration = Duration::from_secs(30);
+/// READY is sent again when it is older than this: the connection and the function may be cold again.
+const READY_KEEPS: Duration = Duration::from_secs(30);
+
+/// A signal on its way: the client, to be used again, and the answer.
+type Call = Pin<Box<dyn Future<Output = (Option<Signaller>, Result<Answer, SignalError>)>>>;
+
+/// The worker of one freeze.
+pub struct Worker {
+    prepared: Prepared,
+    guardian: Attached,
+    guardian_lives: bool,
+    threads: Threads,
+    alarm: Alarm,
+    alarm_rings: AsyncFd<OwnedFd>,
+    signals: sys::EndSignals,
+    signal_arrives: AsyncFd<OwnedFd>,
+    state: State,
+    /// Events that need not be waited for.
+    events: VecDeque<Event>,
+    call: Option<Call>,
+    signaller: Option<Signaller>,
+    ready_at: Boottime,
+    flush: Option<Rounds>,
+    /// How many threads have yet to end the flush round.
+    flushing: usize,
+    has_lease: bool,
+    record: Record,
+}
+
+impl Worker {
+    /// Starts the threads and takes over the guardian. Needs the runtime.
+    ///
+    /// # Errors
+    /// The system gives no thread or descriptor, or the guardian is gone.
+    pub fn new(
+        prepared: Prepared,
+        guardian: Guardian,
+        signals: sys::EndSignals,
+        resolve_us: u64,
+    ) -> Result<Self, std::io::Error> {
+        let threads = Threads::start(&prepared.kept, prepared.ledger)?;
+        let levels: Vec<usize> = prepared
+            .members
+            .iter()
+            .map(|n| prepared.targets.get(*n).map_or(0, |target| target.level))
+            .collect();
+        let (state, first) = State::begin(&levels);
+        let alarm = Alarm::new()?;
+        let mut worker = Self {
+            guardian: guardian.attach().map_err(std::io::Error::other)?,
+            guardian_lives: true,
+            threads,
+            alarm_rings: sys::readable(&alarm)?,
+            alarm,
+            signal_arrives: sys::readable(&signals)?,
+            signals,
+            state,
+            events: VecDeque::new(),
+            call: None,
+            signaller: None,
+            ready_at: Boottime::default(),
+            flush: None,
+            flushing: 0,
+            has_lease: false,
+            record: Record::new(&prepared, resolve_us),
+            prepared,
+        };
+        worker.show_phase();
+        for effect in first {
+            worker.begin(effect);
+        }
+        Ok(worker)
+    }
+
+    /// Runs the protocol to its end.
+    ///
+    /// # Errors
+    /// The runtime fails; the guardian thaws then, as it does when the worker dies.
+    pub async fn run(mut self) -> Result<Report, std::io::Error> {
+        while self.state.phase != Phase::Over {
+            let event = self.next().await?;
+            let before = self.state.phase;
+            let effects = match step(self.state.clone(), event) {
+                Ok((state, effects)) => {
+                    self.state = state;
+                    effects
+                }
+                Err(illegal) => {
+                    // Ours is the mistake, and undoing is still right.
+                    self.record.fault(|| describe(&illegal));
+                    match step(self.state.clone(), Event::Stop(Reason::Internal)) {
+                        Ok((state, effects)) => {
+                            self.state = state;
+                            effects
+                        }
+                        Err(_) => break,
+                    }
+                }
+            };
+            if self.state.phase != before {
+                self.enter();
+            }
+            for effect in effects {
+                match effect {
+                    Effect::Arm => self.arm().await,
+                    effect => self.begin(effect),
+                }
+            }
+        }
+        Ok(self.finish())
+    }
+
+    /// Waits for whatever happens next. What ends the attempt comes before what continues it: an
+    /// answer that arrives together with the deadline is late.
+    async fn next(&mut self) -> Result<Event, std::io::Error> {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return Ok(event);
+            }
+            let event = tokio::select! {
+                biased;
+                ready = self.alarm_rings.readable() => {
+                    ready?.clear_ready();
+                    self.alarm.set(None)?;
+                    self.record.fault(|| "the deadline passed before the freeze was over".to_owned());
+                    Some(Event::Stop(Reason::Deadline))
+                }
+                ready = self.signal_arrives.readable() => {
+                    ready?.clear_ready();
+                    self.signals.take();
+                    self.record.fault(|| "a signal asked the helper to end".to_owned());
+                    Some(Event::Stop(Reason::Terminated))
+                }
+                () = self.guardian.lost(), if self.guardian_lives => {
+                    self.guardian_lives = false;
+                    self.record.fault(|| "the guardian died".to_owned());
+                    Some(Event::Stop(Reason::GuardianLost))
+                }
+                done = self.threads.done() => match done {
+                    Some(done) => self.on_done(done),
+                    None => return Err(std::io::Error::other("the threads are gone")),
+                },
+                (signaller, answer) = wait_for(&mut self.call) => {
+                    self.call = None;
+                    self.signaller = signaller.or(self.signaller.take());
+                    Some(self.on_answer(answer))
+                }
+            };
+            if let Some(event) = event {
+                return Ok(event);
+            }
+        }
+    }
+
+    /// Shows the phase as the process's name.
+    fn show_phase(&self) {
+        set_phase(match self.state.phase {
+            Phase::Ready | Phase::Again { .. } => c"sf:ready",
+            Phase::Flush => c"sf:flush",
+            Phase::Prime => c"sf:prime",
+            Phase::Freeze | Phase::Sync => c"sf:freeze",
+            Phase::Cut => c"sf:frozen",
+            Phase::Thaw => c"sf:thaw",
+            Phase::Over => c"sf:report",
+        });
+    }
+
+    /// A phase begins: a call that the protocol no longer waits for is dropped.
+    fn enter(&mut self) {
+        self.show_phase();
+        let phase = self.state.phase;
+        if !matches!(phase, Phase::Ready | Phase::Again { .. } | Phase::Cut) {
+            self.call = None;
+        }
+        self.record.enter(phase, Boottime::now());
+    }
+
+    fn begin(&mut self, effect: Effect) {
+        match effect {
+            Effect::SignalReady => self.call = Some(self.ready()),
+            Effect::Flush => {
+                // Everything that the freeze needs exists by now.
+                if let Err(error) = sys::lock_memory() {
+                    say(&format!("failed to lock the helper's memory: {error}; going on without"));
+                }
+                self.flush = Some(Rounds::begin(Boottime::now()));
+                self.flush_round();
+            }
+            Effect::Prime(m) => self.give(m, Task::Prime),
+            Effect::Freeze(m) => self.give(m, Task::Freeze),
+            Effect::Sync(m) => self.give(m, Task::Sync),
+            Effect::Thaw(m) => self.give(m, Task::Thaw),
+            Effect::SignalFrozen => self.call = self.frozen(),
+            Effect::Arm | Effect::Finish => {}
+        }
+    }
+
+    /// Gives member `m` of the protocol a task: its thread has the target's number.
+    fn give(&self, m: usize, task: Task) {
+        if let Some(n) = self.prepared.members.get(m) {
+            self.threads.give(*n, task);
+        }
+    }
+
+    /// Sets the deadline, for the guardian first: what it does not confirm is not begun.
+    async fn arm(&mut self) {
+        sys::run_first(true);
+        let allowed = Duration::from_millis(self.prepared.order.max_freeze_ms);
+        if !self.has_lease {
+            if let Err(error) = self.prepared.run_dir.write_lease(&self.lease(allowed)) {
+                self.record.fault(|| describe(&error));
+                self.events.push_back(Event::Stop(Reason::Internal));
+                return;
+            }
+            self.has_lease = true;
+        }
+        let deadline = Boottime::now().after(allowed);
+        self.prepared.ledger.set_deadline(deadline);
+        let armed = match self.guardian.watch().await {
+            Ok(()) => self.alarm.set(Some(deadline)).map_err(|error| describe(&error)),
+            Err(error) => Err(describe(&error)),
+        };
+        self.events.push_back(match armed {
+            Ok(()) => Event::Armed,
+            Err(error) => {
+                self.record.fault(|| error);
+                Event::Stop(Reason::GuardianLost)
+            }
+        });
+    }
+
+    fn lease(&self, allowed: Duration) -> Lease {
+        let holder = |pid: Pid| {
+            let pid = pid.as_raw_nonzero().get();
+            Holder::of(pid).unwrap_or(Holder { pid, started: 0 })
+        };
+        // A prime and a freeze, each with the whole time, and the guardian's last try.
+        let until = Boottime::now().after(2 * allowed + Duration::from_secs(1));
+        let leased = |n: &usize| {
+            let (target, kept) = (self.prepared.targets.get(*n)?, self.prepared.kept.get(*n)?);
+            Some(Leased {
+                mount_point: kept.mount_point.clone(),
+                device: target.device.to_string(),
+                uuid: kept.uuid.clone(),
+            })
+        };
+        Lease {
+            run: self.prepared.order.run.as_str().to_owned(),
+            worker: holder(getpid()),
+            guardian: holder(self.guardian.pid()),
+            until_ms: until.nanos() / 1_000_000,
+            filesystems: self.prepared.members.iter().filter_map(leased).collect(),
+        }
+    }
+
+    fn flush_round(&mut self) {
+        self.flushing = self.threads.len();
+        for n in 0..self.flushing {
+            self.threads.give(n, Task::Sync);
+        }
+    }
+
+    /// A thread has done its task.
+    fn on_done(&mut self, done: Done) -> Option<Event> {
+        if self.flushing > 0 && done.task == Task::Sync {
+            return self.on_flushed(done);
+        }
+        let m = self.prepared.members.iter().position(|n| *n == done.n)?;
+        self.record.done(m, &done);
+        Some(match (done.task, done.result) {
+            (Task::Prime, Ok(())) => Event::Primed(m),
+            (Task::Freeze, Ok(())) => Event::Froze(m),
+            (Task::Sync, Ok(())) => Event::Synced(m),
+            (Task::Thaw, Ok(())) => Event::Thawed(m),
+            (task, Err((fault, errno))) => {
+                let mount_point =
+                    self.prepared.kept.get(done.n).map(|kept| kept.mount_point.display().to_string());
+                self.record.fault_at(task, fault, errno, &mount_point.unwrap_or_default());
+                match task {
+                    Task::Prime | Task::Freeze => Event::Refused(m, fault),
+                    Task::Sync => Event::SyncFailed(m),
+                    Task::Thaw => Event::NotThawed(m, fault),
+                }
+            }
+        })
+    }
+
+    /// A thread has ended its part of a flush round.
+    fn on_flushed(&mut self, done: Done) -> Option<Event> {
+        self.flushing -= 1;
+        if let Err((_, errno)) = done.result {
+            let mount_point =
+                self.prepared.kept.get(done.n).map(|kept| kept.mount_point.display().to_string());
+            self.record.fault_at(Task::Sync, Fault::WriteLost, errno, &mount_point.unwrap_or_default());
+            self.flushing = 0;
+            return Some(Event::FlushFailed);
+        }
+        if self.flushing > 0 || self.state.phase != Phase::Flush {
+            return None;
+        }
+        let now = Boottime::now();
+        let rounds = self.flush.as_mut()?;
+        let next = rounds.end_round(now);
+        self.record.flush = rounds.report;
+        match next {
+            Next::Again => {
+                self.flush_round();
+                None
+            }
+            Next::Freeze { prime } => {
+                Some(Event::Flushed { prime, stale: now.since(self.ready_at) > READY_KEEPS })
+            }
+        }
+    }
+
+    fn ready(&self) -> Call {
+        let order = &self.prepared.order;
+        let (function, known) = (order.signal_function.clone(), self.signaller.clone());
+        let longest = READY_KEEPS + Duration::from_millis(2 * order.max_freeze_ms);
+        let signal =
+            Signal::Ready(Ready { order: self.prepared.token.clone(), filesystems: self.filesystems() });
+        Box::pin(async move {
+            let limit = tokio::time::timeout(READY_LIMIT, async {
+                let signaller = match known {
+                    Some(known) => known,
+                    None => Signaller::connect(&function, longest).await?,
+                };
+                let answer = signaller.send(&signal, READY_LIMIT).await?;
+                Ok((signaller, answer))
+            });
+            match limit.await {
+                Ok(Ok((signaller, answer))) => (Some(signaller), Ok(answer)),
+                Ok(Err(error)) => (None, Err(error)),
+                Err(_) => (None, Err(SignalError::Silent { function, s: READY_LIMIT.as_secs() })),
+            }
+        })
+    }
+
+    fn frozen(&self) -> Option<Call> {
+        let signaller = self.signaller.clone()?;
+        let left = self.prepared.ledger.deadline().since(Boottime::now());
+        let signal = Signal::Frozen(Frozen {
+            order: self.prepared.token.clone(),
+            budget_ms: u64::try_from(left.as_millis()).unwrap_or(0),
+            filesystems: self.filesystems(),
+        });
+        Some(Box::pin(async move {
+            let answer = signaller.send(&signal, left).await;
+            (None, answer)
+        }))
+    }
+
+    fn filesystems(&self) -> Vec<FileSystem> {
+        let with_handles = self.prepared.targets.iter().zip(self.prepared.kept.iter());
+        with_handles
+            .map(|(target, kept)| FileSystem {
+                mount_point: kept.mount_point.to_string_lossy().into_owned(),
+                fs_type: target.fs_type.clone(),
+                uuid: kept.uuid.clone(),
+                volumes: target.volumes.clone(),
+                layout: target.layout.clone(),
+            })
+            .collect()
+    }
+
+    /// The signal function has answered, or not.
+    fn on_answer(&mut self, answer: Result<Answer, SignalError>) -> Event {
+        if self.state.phase == Phase::Cut { self.on_cut(answer) } else { self.on_ready(answer) }
+    }
+
+    fn on_ready(&mut self, answer: Result<Answer, SignalError>) -> Event {
+        let (reason, error) = match answer {
+            Ok(Answer::Ready(ready)) => match check_run(&ready.run, &self.prepared.order) {
+                Ok(()) => {
+                    self.ready_at = Boottime::now();
+                    return Event::Accepted;
+                }
+                Err(error) => (Reason::BadAnswer, describe(&error)),
+            },
+            Ok(Answer::Refused(refusal)) => refused(&refusal),
+            Ok(Answer::Cut(_)) => (Reason::BadAnswer, describe(&WrongAnswer::OtherSignal)),
+            Err(error @ SignalError::Throttled { .. }) => (Reason::Throttled, describe(&error)),
+            Err(error) => (Reason::SignalUnreachable, describe(&error)),
+        };
+        self.record.fault(|| error);
+        Event::Rejected(reason)
+    }
+
+    fn on_cut(&mut self, answer: Result<Answer, SignalError>) -> Event {
+        let (reason, error) = match answer {
+            Ok(Answer::Cut(cut)) => {
+                let checked = check_cut(&cut, &self.prepared.order);
+                if cut.run == self.prepared.order.run {
+                    self.record.snapshots = cut.snapshots;
+                }
+                match checked {
+                    Ok(()) => return Event::CutMade,
+                    Err(error) => (Reason::BadAnswer, describe(&error)),
+                }
+            }
+            Ok(Answer::Refused(refusal)) => refused(&refusal),
+            Ok(Answer::Ready(_)) => (Reason::BadAnswer, describe(&WrongAnswer::OtherSignal)),
+            Err(error @ SignalError::Silent { .. }) => (Reason::Deadline, describe(&error)),
+            Err(error @ SignalError::Throttled { .. }) => (Reason::Throttled, describe(&error)),
+            Err(error) => (Reason::BadAnswer, describe(&error)),
+        };
+        self.record.fault(|| error);
+        Event::CutFailed(reason)
+    }
+
+    /// Everything is thawed, as far as the kernel says: lets the guardian go and writes the report.
+    fn finish(self) -> Report {
+        sys::run_first(false);
+        if !self.prepared.ledger.any_may_be_frozen() {
+            if self.has_lease
+                && let Err(error) = self.prepared.run_dir.remove_lease()
+            {
+                say(&describe(&error));
+            }
+            self.guardian.dismiss();
+        }
+        // Otherwise the guardian tries on when this process has ended, and the lease stays.
+        let report = report::write(&self.prepared, &self.state, &self.record);
+        if let Some(error) = &report.error {
+            say(error);
+        }
+        report
+    }
+}
+
+fn refused(refusal: &Refusal) -> (Reason, String) {
+    let reason = match refusal.reason {
+        RefusalReason::Throttled => Reason::Throttled,
+        // The snapshots may exist, but nobody says which.
+        RefusalReason::Unknown => Reason::BadAnswer,
+        _ => Reason::RefusedBySignal,
+    };
+    (reason, format!("the signal function refused ({}): {}", refusal.reason.as_str(), refusal.message))
+}
+
+/// The call's outcome; never, while there is none.
+async fn wait_for(call: &mut Option<Call>) -> (Option<Signaller>, Result<Answer, SignalError>) {
+    match call {
+        Some(call) => call.await,
+        None => std::future::pending().await,
+    }
+}

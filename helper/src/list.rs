@@ -1,0 +1,114 @@
+//! `stillframe-helper list`: what is attached and mounted, and what a freeze could do with it. Reads
+//! the machine below a root directory, changes nothing.
+
+use crate::volumes::{FileSystem, Inventory, InventoryError, is_without_freeze};
+use serde::Serialize;
+use std::path::Path;
+use stillframe_wire::VolumeId;
+
+/// One line: a volume, and a file system on it if there is one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Row {
+    /// The volume.
+    pub volume: VolumeId,
+    /// Its disk.
+    pub device: String,
+    /// The type of the file system on it.
+    pub fs_type: Option<String>,
+    /// Where that is mounted.
+    pub mount_point: Option<String>,
+    /// What stands between the two.
+    pub layout: Option<String>,
+    /// Whether an order for this volume could have it frozen.
+    pub freezable: bool,
+    /// Why not, or on what condition.
+    pub note: Option<String>,
+}
+
+/// Every attached volume, and every mounted file system on each.
+///
+/// # Errors
+/// The machine cannot be read.
+pub fn rows(root: &Path) -> Result<Vec<Row>, InventoryError> {
+    let inventory = Inventory::read(root)?;
+    let mut rows = Vec::new();
+    for (volume, disk) in &inventory.volumes {
+        let on_volume: Vec<&FileSystem> =
+            inventory.filesystems.iter().filter(|fs| fs.backing.volumes.contains(volume)).collect();
+        if on_volume.is_empty() {
+            rows.push(Row {
+                volume: volume.clone(),
+                device: format!("/dev/{disk}"),
+                fs_type: None,
+                mount_point: None,
+                layout: None,
+                freezable: false,
+                note: Some("no file system of it is mounted".to_owned()),
+            });
+        }
+        for fs in on_volume {
+            let (freezable, note) = judge(fs, volume);
+            rows.push(Row {
+                volume: volume.clone(),
+                device: format!("/dev/{disk}"),
+                fs_type: Some(fs.fs_type.clone()),
+                mount_point: fs.mounts.first().map(|mount| mount.mount_point.to_string_lossy().into_owned()),
+                layout: Some(fs.backing.layout()),
+                freezable,
+                note,
+            });
+        }
+    }
+    Ok(rows)
+}
+
+fn judge(fs: &FileSystem, volume: &VolumeId) -> (bool, Option<String>) {
+    if is_without_freeze(&fs.fs_type) {
+        return (false, Some(format!("the kernel has no freeze for {}", fs.fs_type)));
+    }
+    if let Some(disk) = fs.backing.other_disks.first() {
+        return (false, Some(format!("it also lies on {disk}, which is no EBS volume")));
+    }
+    let others: Vec<&str> =
+        fs.backing.volumes.iter().filter(|id| *id != volume).map(VolumeId::as_str).collect();
+    if !others.is_empty() {
+        return (true, Some(format!("together with {}", others.join(", "))));
+    }
+    if fs.mounts.iter().any(|mount| mount.mount_point == Path::new("/")) {
+        return (true, Some("the root file system: only when the policy says freeze_root".to_owned()));
+    }
+    (true, None)
+}
+
+/// The rows as a table for people.
+#[must_use]
+pub fn table(rows: &[Row]) -> String {
+    let head = ["VOLUME", "DEVICE", "TYPE", "MOUNT", "LAYOUT", "FREEZE", "NOTE"].map(str::to_owned);
+    let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+    let mut lines = vec![head];
+    lines.extend(rows.iter().map(|row| {
+        [
+            row.volume.to_string(),
+            row.device.clone(),
+            or_dash(&row.fs_type),
+            or_dash(&row.mount_point),
+            or_dash(&row.layout),
+            if row.freezable { "yes" } else { "no" }.to_owned(),
+            row.note.clone().unwrap_or_default(),
+        ]
+    }));
+    let mut widths = [0; 7];
+    for line in &lines {
+        for (width, cell) in widths.iter_mut().zip(line) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = String::new();
+    for line in &lines {
+        let cells: Vec<String> =
+            line.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        text.push_str(cells.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}

@@ -1,0 +1,94 @@
+//! The command line of `stillframe-helper`. stdout carries one JSON document (`list` without `--json`: a
+//! table); everything else goes to stderr.
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+use stillframe_helper::{freeze, list, say, thaw};
+use stillframe_wire::{Exit, Verdict};
+
+/// Freezes file systems for a snapshot, and thaws them.
+#[derive(Parser)]
+#[command(name = "stillframe-helper", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Carries out a work order: freeze, signal, thaw, report.
+    Freeze {
+        /// The signed work order, a JSON Web Token.
+        #[arg(long, env = "SSM_order", hide_env_values = true)]
+        order: String,
+    },
+    /// Thaws what a freeze left frozen. Needs no order and no network.
+    Thaw {
+        /// Thaw even while a freeze is under way and in time.
+        #[arg(long)]
+        force: bool,
+    },
+    /// Shows volumes, what is mounted from them, and what can be frozen.
+    List {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let exit = match Cli::parse().command {
+        Command::Freeze { order } => freeze_command(&order),
+        Command::Thaw { force } => thaw_command(force),
+        Command::List { json } => list_command(json),
+    };
+    match exit {
+        Ok(exit) => ExitCode::from(exit.code()),
+        Err(error) => {
+            say(&format!("{error:#}"));
+            ExitCode::from(Exit::NotFrozen.code())
+        }
+    }
+}
+
+fn freeze_command(order: &str) -> anyhow::Result<Exit> {
+    let here = std::env::var("AWS_SSM_INSTANCE_ID").ok().filter(|id| !id.is_empty());
+    let report = freeze::run(order.trim(), here.as_deref());
+    let exit = match report.verdict {
+        Verdict::Consistent => Exit::Done,
+        Verdict::Refused => Exit::Refused,
+        Verdict::NotFrozen => Exit::NotFrozen,
+        Verdict::Unproved => Exit::Unproved,
+        Verdict::ThawUncertain => Exit::ThawUncertain,
+    };
+    // The exit code holds, whether or not anybody still reads.
+    if let Err(error) = print(&report.render()) {
+        say(&format!("failed to print the report: {error}"));
+    }
+    Ok(exit)
+}
+
+fn thaw_command(force: bool) -> anyhow::Result<Exit> {
+    let (thawed, exit) = thaw::run(force);
+    print(&(serde_json::to_string(&thawed).context("failed to write the result")? + "\n"))?;
+    Ok(exit)
+}
+
+fn list_command(json: bool) -> anyhow::Result<Exit> {
+    let rows = list::rows(Path::new("/"))?;
+    if json {
+        print(&(serde_json::to_string(&rows).context("failed to write the list")? + "\n"))?;
+    } else {
+        print(&list::table(&rows))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn print(text: &str) -> std::io::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
+}

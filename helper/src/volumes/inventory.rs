@@ -1,0 +1,249 @@
+//! What is attached and mounted here, all of it, before any order is looked at: each volume's disk,
+//! and each file system on a block device with the disks under it.
+
+use super::mountinfo::{self, DeviceNumber, Mount};
+use super::sysfs::{Below, Sysfs, last_component};
+use super::{by_id, sysfs};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use stillframe_wire::VolumeId;
+
+/// More layers than this between a file system and a disk are a loop in what we read.
+const MOST_LAYERS: usize = 16;
+
+/// The machine could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum InventoryError {
+    /// No mountinfo.
+    #[error("failed to read {path}")]
+    Mountinfo {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// What is attached and mounted.
+#[derive(Debug, Clone)]
+pub struct Inventory {
+    /// Attached volumes and their disks' names.
+    pub volumes: BTreeMap<VolumeId, String>,
+    /// Mounted file systems that lie on block devices, in the order in which they were mounted.
+    pub filesystems: Vec<FileSystem>,
+    /// Devices of btrfs file systems that no mount could be matched with.
+    pub unmatched: Vec<Backing>,
+}
+
+/// One mounted file system: one super block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileSystem {
+    /// The super block.
+    pub device: DeviceNumber,
+    /// Its type.
+    pub fs_type: String,
+    /// Its UUID, where one could be read.
+    pub uuid: Option<String>,
+    /// Where it is mounted, best first: whole before parts of it. Never empty.
+    pub mounts: Vec<Mount>,
+    /// What it lies on.
+    pub backing: Backing,
+}
+
+/// What a file system lies on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Backing {
+    /// Volumes.
+    pub volumes: BTreeSet<VolumeId>,
+    /// Disks that are no volume: an instance store, a disk of another kind.
+    pub other_disks: BTreeSet<String>,
+    /// The file systems that hold its image, when loop devices are in between.
+    pub outer: BTreeSet<DeviceNumber>,
+    /// What stands in between, from the file system down: `lvm vg0/data`, `partition 1`.
+    pub layers: Vec<String>,
+}
+
+impl Backing {
+    /// The layers in one line; `disk` when there are none.
+    #[must_use]
+    pub fn layout(&self) -> String {
+        if self.layers.is_empty() { "disk".to_owned() } else { self.layers.join(" on ") }
+    }
+}
+
+impl Inventory {
+    /// Reads the machine whose root directory is `root`.
+    ///
+    /// # Errors
+    /// mountinfo cannot be read.
+    pub fn read(root: &Path) -> Result<Self, InventoryError> {
+        let path = root.join("proc/self/mountinfo");
+        let text = fs::read(&path).map_err(|source| InventoryError::Mountinfo { path, source })?;
+        let sysfs = Sysfs::new(root);
+        let volumes = by_id::attached(root, &sysfs);
+        let disks = volumes.iter().map(|(volume, disk)| (disk.clone(), volume.clone())).collect();
+        let mounts = mountinfo::parse(&text);
+        let walk = Walk { root, sysfs: &sysfs, disks, mounts: &mounts };
+        let mut btrfs = sysfs.btrfs();
+        let mut filesystems = Vec::new();
+        let mut unmatched_mounts = Vec::new();
+        for (device, mounts) in by_super_block(&mounts) {
+            let Some(first) = mounts.first() else { continue };
+            let (fs_type, source) = (first.fs_type.clone(), first.source.clone());
+            let (uuid, names) = if fs_type == "btrfs" {
+                let member = walk.device_name(&source);
+                let at =
+                    btrfs.iter().position(|(_, names)| member.as_ref().is_some_and(|m| names.contains(m)));
+                let Some(at) = at else {
+                    unmatched_mounts.push((device, mounts));
+                    continue;
+                };
+                let (fsid, names) = btrfs.swap_remove(at);
+                (Some(fsid), names)
+            } else if let Some(name) = sysfs.name(device) {
+                (walk.udev_uuid(device), vec![name])
+            } else {
+                continue;
+            };
+            let backing = walk.backing(&names);
+            filesystems.push(FileSystem { device, fs_type, uuid, mounts, backing });
+        }
+        // The source of a root file system can be `/dev/root`: the last one left is it.
+        if let ([_], [_]) = (unmatched_mounts.as_slice(), btrfs.as_slice())
+            && let (Some((device, mounts)), Some((fsid, names))) = (unmatched_mounts.pop(), btrfs.pop())
+        {
+            let backing = walk.backing(&names);
+            filesystems.push(FileSystem {
+                device,
+                fs_type: "btrfs".into(),
+                uuid: Some(fsid),
+                mounts,
+                backing,
+            });
+        }
+        let unmatched = if unmatched_mounts.is_empty() {
+            Vec::new()
+        } else {
+            btrfs.iter().map(|(_, names)| walk.backing(names)).collect()
+        };
+        Ok(Self { volumes, filesystems, unmatched })
+    }
+}
+
+/// Mounts by super block, in the order of each one's first; whole mounts before parts.
+fn by_super_block(mounts: &[Mount]) -> Vec<(DeviceNumber, Vec<Mount>)> {
+    let mut found: Vec<(DeviceNumber, Vec<Mount>)> = Vec::new();
+    for mount in mounts {
+        if mount.device.major == 0 && mount.fs_type != "btrfs" {
+            continue;
+        }
+        match found.iter_mut().find(|(device, _)| *device == mount.device) {
+            Some((_, same)) => same.push(mount.clone()),
+            None => found.push((mount.device, vec![mount.clone()])),
+        }
+    }
+    for (_, same) in &mut found {
+        same.sort_by_key(|mount| mount.root != Path::new("/"));
+    }
+    found
+}
+
+/// The way from a device down to the disks.
+struct Walk<'a> {
+    root: &'a Path,
+    sysfs: &'a Sysfs,
+    disks: BTreeMap<String, VolumeId>,
+    mounts: &'a [Mount],
+}
+
+impl Walk<'_> {
+    fn backing(&self, names: &[String]) -> Backing {
+        let mut backing = Backing::default();
+        for (n, name) in names.iter().enumerate() {
+            let mut layers = Vec::new();
+            self.descend(name, &mut backing, &mut layers, 0);
+            if n == 0 {
+                backing.layers = layers;
+            }
+        }
+        backing
+    }
+
+    fn descend(&self, name: &str, backing: &mut Backing, layers: &mut Vec<String>, depth: usize) {
+        // A volume is where the way ends, even if it is a loop device itself.
+        if let Some(volume) = self.disks.get(name) {
+            backing.volumes.insert(volume.clone());
+            return;
+        }
+        if depth == MOST_LAYERS {
+            backing.other_disks.insert(name.to_owned());
+            return;
+        }
+        match self.sysfs.below(name) {
+            Below::Nothing => {
+                backing.other_disks.insert(name.to_owned());
+            }
+            Below::Disk { disk, partition } => {
+                layers.push(format!("partition {partition}"));
+                self.descend(&disk, backing, layers, depth + 1);
+            }
+            Below::Devices { layer, names } => {
+                layers.extend(layer);
+                for (n, below) in names.iter().enumerate() {
+                    // The layers of the first way stand for all; each way's disks count.
+                    let mut aside = Vec::new();
+                    self.descend(below, backing, if n == 0 { layers } else { &mut aside }, depth + 1);
+                }
+            }
+            Below::File(file) => {
+                layers.push("loop".to_owned());
+                let Some(mount) = self.mount_of(&file) else {
+                    backing.other_disks.insert(name.to_owned());
+                    return;
+                };
+                backing.outer.insert(mount.device);
+                let mut aside = Vec::new();
+                for below in self.devices_of(mount) {
+                    self.descend(&below, backing, &mut aside, depth + 1);
+                }
+            }
+        }
+    }
+
+    /// The mount that a path lies on: the deepest, and of two at one place the later.
+    fn mount_of(&self, path: &Path) -> Option<&Mount> {
+        self.mounts
+            .iter()
+            .filter(|mount| path.starts_with(&mount.mount_point))
+            .max_by_key(|mount| mount.mount_point.components().count())
+    }
+
+    fn devices_of(&self, mount: &Mount) -> Vec<String> {
+        if mount.fs_type != "btrfs" {
+            return self.sysfs.name(mount.device).into_iter().collect();
+        }
+        let member = self.device_name(&mount.source);
+        let of_member =
+            |(_, names): &(String, Vec<String>)| member.as_ref().is_some_and(|m| names.contains(m));
+        self.sysfs.btrfs().into_iter().find(of_member).map(|(_, names)| names).unwrap_or_default()
+    }
+
+    /// The kernel's name of the device that a path in `/dev` leads to.
+    fn device_name(&self, source: &Path) -> Option<String> {
+        let mut path = source.strip_prefix("/").ok().map(|path| self.root.join(path))?;
+        for _ in 0..4 {
+            let Ok(link) = fs::read_link(&path) else { break };
+            path = path.parent()?.join(link);
+        }
+        last_component(&path)
+    }
+
+    /// The UUID as udev found it.
+    fn udev_uuid(&self, device: DeviceNumber) -> Option<String> {
+        sysfs::text(&self.root.join(format!("run/udev/data/b{device}")))?
+            .lines()
+            .find_map(|line| line.strip_prefix("E:ID_FS_UUID="))
+            .map(str::to_owned)
+    }
+}

@@ -1,0 +1,163 @@
+//! `ListCommandInvocations` and `GetCommandInvocation`: how commands fared and what they printed. Both
+//! lag behind `SendCommand` by about a second; an absent invocation is one that is not seen yet.
+
+use super::{Account, CallError, send_command::comment_of};
+use aws_sdk_ssm::types::{CommandFilter, CommandFilterKey, CommandInvocationStatus};
+use chrono::{DateTime, SecondsFormat, Utc};
+use stillframe_plan::InstanceId;
+
+/// Entries of one page: the most that the service gives.
+const PAGE: i32 = 50;
+
+/// How far an invocation has got.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stage {
+    /// Not over: waiting for the agent, running, or being cancelled.
+    UnderWay,
+    /// Over; the script ended by itself.
+    Ended {
+        /// Its exit code.
+        exit: i32,
+    },
+    /// Over, and nobody knows how far the script got: timed out, cancelled, lost, or never delivered.
+    Lost {
+        /// SSM's words, `ExecutionTimedOut`.
+        details: String,
+    },
+}
+
+/// One command on one instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invocation {
+    /// The command's id.
+    pub command: String,
+    /// The instance.
+    pub instance: InstanceId,
+    /// The comment that it was sent with.
+    pub comment: String,
+    /// When it was sent.
+    pub sent_at: Option<DateTime<Utc>>,
+    /// How far it has got.
+    pub stage: Stage,
+    /// The first 2,500 characters that it printed.
+    pub output: String,
+}
+
+impl Invocation {
+    /// Whether it was sent with this comment.
+    #[must_use]
+    pub fn carries(&self, comment: &str) -> bool {
+        self.comment == comment_of(comment)
+    }
+
+    /// Whether the instance cannot have started it: nothing of it has run.
+    #[must_use]
+    pub fn never_ran(&self) -> bool {
+        matches!(&self.stage, Stage::Lost { details }
+            if ["DeliveryTimedOut", "Undeliverable", "InvalidPlatform", "AccessDenied", "Terminated"]
+                .contains(&details.as_str()))
+    }
+}
+
+/// The verbs.
+#[derive(Debug, Clone)]
+pub struct Invocations {
+    client: aws_sdk_ssm::Client,
+}
+
+impl Invocations {
+    /// The verbs in this account.
+    #[must_use]
+    pub fn new(account: &Account) -> Self {
+        Self { client: account.ssm.clone() }
+    }
+
+    /// Every invocation of the document since then, with what it printed.
+    ///
+    /// # Errors
+    /// A page could not be had.
+    pub async fn of_document(
+        &self,
+        document: &str,
+        since: DateTime<Utc>,
+    ) -> Result<Vec<Invocation>, CallError> {
+        let filter = |key, value: String| CommandFilter::builder().key(key).value(value).build();
+        let filters = [
+            filter(CommandFilterKey::DocumentName, document.to_owned()),
+            filter(CommandFilterKey::InvokedAfter, since.to_rfc3339_opts(SecondsFormat::Secs, true)),
+        ]
+        .into_iter()
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| CallError::Refused {
+            operation: "ListCommandInvocations",
+            code: "NotSent".to_owned(),
+            message: error.to_string(),
+        })?;
+        let mut pages = self
+            .client
+            .list_command_invocations()
+            .set_filters(Some(filters))
+            .details(true)
+            .into_paginator()
+            .page_size(PAGE)
+            .send();
+        let mut found = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| CallError::from_sdk("ListCommandInvocations", &error))?;
+            found.extend(page.command_invocations().iter().filter_map(read));
+        }
+        Ok(found)
+    }
+
+    /// The first 24,000 characters that an ended invocation printed; `None` when SSM does not know of
+    /// it (yet).
+    ///
+    /// # Errors
+    /// It could not be read.
+    pub async fn whole_output(
+        &self,
+        command: &str,
+        instance: &InstanceId,
+    ) -> Result<Option<String>, CallError> {
+        let answer = self
+            .client
+            .get_command_invocation()
+            .command_id(command)
+            .instance_id(instance.as_str())
+            .send()
+            .await;
+        match answer.map_err(|error| CallError::from_sdk("GetCommandInvocation", &error)) {
+            Ok(found) => Ok(found.standard_output_content().map(str::to_owned)),
+            Err(CallError::Refused { code, .. }) if code == "InvocationDoesNotExist" => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn read(invocation: &aws_sdk_ssm::types::CommandInvocation) -> Option<Invocation> {
+    let plugin = invocation.command_plugins().first();
+    let details = || invocation.status_details().unwrap_or("unknown").to_owned();
+    let stage = match invocation.status()? {
+        CommandInvocationStatus::Success => Stage::Ended { exit: 0 },
+        // A script that ended by itself has a code of its own. One that the agent killed has not, nor
+        // has one that never came to the instance.
+        CommandInvocationStatus::Failed => match plugin {
+            Some(plugin) if plugin.response_code() > 0 && details() == "Failed" => {
+                Stage::Ended { exit: plugin.response_code() }
+            }
+            _ => Stage::Lost { details: details() },
+        },
+        CommandInvocationStatus::TimedOut | CommandInvocationStatus::Cancelled => {
+            Stage::Lost { details: details() }
+        }
+        _ => Stage::UnderWay,
+    };
+    Some(Invocation {
+        command: invocation.command_id()?.to_owned(),
+        instance: InstanceId::from(invocation.instance_id()?),
+        comment: invocation.comment().unwrap_or_default().to_owned(),
+        sent_at: invocation.requested_date_time().and_then(super::observed_from_sdk::time),
+        stage,
+        output: plugin.and_then(|plugin| plugin.output()).unwrap_or_default().to_owned(),
+    })
+}

@@ -1,0 +1,96 @@
+//! The only place that names an SDK type: one struct per verb, each around one client, taking and
+//! giving our own types and [`CallError`].
+//!
+//! Two rules hold for every verb. Each call has a connect, an attempt and a total timeout, because the
+//! SDK has none by default. And a call that cannot be repeated safely (`CreateSnapshots`,
+//! `CreateSnapshot`, `SendCommand`: no idempotency token) is sent once; what to do about an unknown
+//! outcome is the caller's decision, who looks by run tag first.
+
+mod create_snapshot;
+mod create_snapshots;
+mod create_tags;
+mod delete_snapshot;
+mod errors;
+mod invocations;
+mod invoke_self;
+mod observe;
+mod observed_from_sdk;
+mod parameters;
+mod send_command;
+mod stop_history;
+mod warm_up;
+
+pub use create_snapshot::CreateSnapshot;
+pub use create_snapshots::{CreateSnapshots, MadeSnapshot, SetRequest};
+pub use create_tags::CreateTags;
+pub use delete_snapshot::{DeleteSnapshot, Deleted};
+pub use errors::{CallError, Cause};
+pub use invocations::{Invocation, Invocations, Stage};
+pub use invoke_self::InvokeSelf;
+pub use observe::Observe;
+pub use parameters::{Created, Parameters};
+pub use send_command::{SendCommand, Sent};
+pub use stop_history::StopHistory;
+pub use warm_up::WarmUp;
+
+use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use std::time::Duration;
+
+/// How long a TCP and TLS connection may take.
+const CONNECT: Duration = Duration::from_secs(3);
+/// How long one attempt of a repeatable call may take; a page of 500 volumes is slow at times.
+const ATTEMPT: Duration = Duration::from_secs(20);
+/// How long a repeatable call may take with all its attempts.
+const CALL: Duration = Duration::from_secs(60);
+/// Attempts of a repeatable call.
+const ATTEMPTS: u32 = 4;
+
+/// The account and region that this process works in: the clients behind the verbs.
+#[derive(Debug, Clone)]
+pub struct Account {
+    ec2: aws_sdk_ec2::Client,
+    ssm: aws_sdk_ssm::Client,
+    lambda: aws_sdk_lambda::Client,
+    cloudtrail: aws_sdk_cloudtrail::Client,
+}
+
+impl Account {
+    /// Reads credentials, region and endpoints from the environment, as every AWS tool does. Opens no
+    /// connection.
+    pub async fn from_environment() -> Self {
+        let retries = RetryConfig::standard()
+            .with_max_attempts(ATTEMPTS)
+            .with_initial_backoff(Duration::from_millis(200));
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT)
+            .read_timeout(ATTEMPT)
+            .operation_attempt_timeout(ATTEMPT)
+            .operation_timeout(CALL)
+            .build();
+        let config = aws_config::defaults(BehaviorVersion::latest())
+            .retry_config(retries)
+            .timeout_config(timeouts)
+            .load()
+            .await;
+        Self::new(&config)
+    }
+
+    fn new(config: &SdkConfig) -> Self {
+        Self {
+            ec2: aws_sdk_ec2::Client::new(config),
+            ssm: aws_sdk_ssm::Client::new(config),
+            lambda: aws_sdk_lambda::Client::new(config),
+            cloudtrail: aws_sdk_cloudtrail::Client::new(config),
+        }
+    }
+}
+
+/// Timeouts of a call that is sent once and must answer within `limit`.
+fn within(limit: Duration) -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(CONNECT.min(limit))
+        .read_timeout(limit)
+        .operation_attempt_timeout(limit)
+        .operation_timeout(limit)
+        .build()
+}

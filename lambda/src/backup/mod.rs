@@ -1,0 +1,249 @@
+//! The backup function: takes the lease of a policy, runs the policy, reports.
+
+mod case;
+mod deadline;
+mod direct;
+mod dispatch;
+mod event;
+mod evidence;
+mod gather;
+mod hold;
+mod lease;
+mod observe;
+mod order;
+mod pace;
+mod prune;
+mod report;
+mod run;
+mod settle;
+mod stop;
+mod tell;
+
+pub use report::{Note, PointSnapshot, RestorePoint, RunReport, Skipped, Status};
+
+use crate::{
+    aws::{
+        Account, CallError, CreateSnapshot, CreateSnapshots, CreateTags, DeleteSnapshot, Invocations,
+        InvokeSelf, Observe, Parameters, SendCommand, StopHistory,
+    },
+    config::Config,
+    metrics::RunMetrics,
+};
+use chrono::{DateTime, SecondsFormat, Utc};
+use deadline::Deadline;
+use direct::Direct;
+use dispatch::Dispatch;
+use event::{Continuation, Event, MOST_HOPS};
+use gather::Gather;
+use hold::{Held, Taken};
+use lease::{HandedOver, Lease};
+use observe::Eyes;
+use run::{Hands, Run};
+use serde_json::Value;
+use settle::Settle;
+use std::time::{Duration, Instant, SystemTime};
+use stillframe_plan::{Policy, PolicyError, RunId, Slot};
+use stop::Stop;
+
+/// How long after Lambda's deadline a lease goes stale: nothing of its holder runs by then.
+const STALE_AFTER: Duration = Duration::from_secs(60);
+
+/// The function's environment.
+#[derive(Debug)]
+pub struct BackupFunction {
+    hands: Hands,
+    invoke_self: InvokeSelf,
+}
+
+/// What ends an invocation without a result.
+#[derive(Debug, thiserror::Error)]
+pub enum Unfit {
+    /// The event is no policy; nothing was changed.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// The system gives no random numbers, so no run can have a name.
+    #[error("failed to name the run: {0}")]
+    Random(getrandom::Error),
+}
+
+impl BackupFunction {
+    /// Prepares the environment; makes no call.
+    pub async fn start(config: Config) -> Self {
+        let account = Account::from_environment().await;
+        let invocations = Invocations::new(&account);
+        let observe = Observe::new(&account);
+        Self {
+            invoke_self: InvokeSelf::new(&account, config.own_function.clone()),
+            hands: Hands {
+                parameters: Parameters::new(&account),
+                eyes: Eyes {
+                    observe: observe.clone(),
+                    invocations: invocations.clone(),
+                    stop_history: StopHistory::new(&account),
+                    clock: config.clock,
+                },
+                direct: Direct {
+                    create_snapshots: CreateSnapshots::new(&account),
+                    create_snapshot: CreateSnapshot::new(&account),
+                    observe: observe.clone(),
+                },
+                dispatch: Dispatch::new(
+                    SendCommand::new(&account),
+                    config.clock,
+                    config.signal_function.clone(),
+                ),
+                gather: Gather::new(invocations),
+                settle: Settle { observe, create_tags: CreateTags::new(&account) },
+                delete_snapshot: DeleteSnapshot::new(&account),
+                config,
+            },
+        }
+    }
+
+    /// Handles one event; `ends` is when Lambda ends the process.
+    ///
+    /// # Errors
+    /// The event is no policy. Whatever goes wrong after that is told by the report.
+    pub async fn handle(&self, event: Value, ends: SystemTime) -> Result<RunReport, Unfit> {
+        let deadline = Deadline::at(ends);
+        let event = Event::read(event)?;
+        let (policy, now) = (&event.policy, self.hands.config.clock.now());
+        let began_at = event.continuation.as_ref().map_or(now, |continuation| continuation.began_at);
+        let slot = Slot::of(policy.every, policy.timezone, began_at);
+        let run = match &event.continuation {
+            Some(continuation) => continuation.run.clone(),
+            None => RunId::from(format!("{}/{}/{}", policy.name, slot.name, random_word(6)?)),
+        };
+        let mut run = Run {
+            hands: &self.hands,
+            policy,
+            report: RunReport {
+                policy: policy.name.clone(),
+                slot: slot.name.clone(),
+                run: run.to_string(),
+                ..RunReport::default()
+            },
+            run,
+            slot,
+            deadline,
+            metrics: RunMetrics::default(),
+        };
+        let started = Instant::now();
+        // A dry run changes nothing, so it takes no lease and may run beside anything.
+        let held = if policy.dry_run {
+            None
+        } else {
+            match self.take_lease(&event, &run).await {
+                Ok(Taken::Held(held)) => Some(held),
+                Ok(Taken::Elsewhere { run: other, until }) => {
+                    run.report.status = Status::LeaseHeld;
+                    run.report.warnings.push(lease_held(&other, until));
+                    return Ok(run.report);
+                }
+                Err(error) => return Ok(self.tell(run, &Err(Stop::at("take the lease")(error)), started)),
+            }
+        };
+        let ended = run.through().await;
+        if matches!(ended, Err(Stop::OutOfTime))
+            && let Some(held) = &held
+            && self.hand_over(&event, &mut run, held, began_at).await
+        {
+            run.report.status = Status::Continued;
+            return Ok(run.report);
+        }
+        if let Some(held) = held {
+            held.finish().await;
+        }
+        Ok(self.tell(run, &ended, started))
+    }
+
+    async fn take_lease(&self, event: &Event, run: &Run<'_>) -> Result<Taken, CallError> {
+        let now = self.hands.config.clock.now().timestamp();
+        let holds = run.deadline.remaining() + STALE_AFTER;
+        let wanted = Lease {
+            run: run.run.to_string(),
+            // Without random numbers no run would have got this far.
+            holder: random_word(24).unwrap_or_default(),
+            expires: now.saturating_add(i64::try_from(holds.as_secs()).unwrap_or(i64::MAX)),
+            finished: false,
+        };
+        let handed_over = event.continuation.as_ref().map(|continuation| HandedOver {
+            run: continuation.run.to_string(),
+            generation: continuation.generation,
+        });
+        let path = self.hands.config.lease_path(&event.policy.name);
+        hold::take(&self.hands.parameters, &path, wanted, now, handed_over.as_ref()).await
+    }
+
+    /// Queues the event that goes on with the run, under the next generation of the lease. Whether it
+    /// was queued.
+    async fn hand_over(
+        &self,
+        event: &Event,
+        run: &mut Run<'_>,
+        held: &Held,
+        began_at: DateTime<Utc>,
+    ) -> bool {
+        let hop = event.continuation.as_ref().map_or(0, |continuation| continuation.hop) + 1;
+        if hop > MOST_HOPS {
+            let message =
+                format!("the run was not done after {MOST_HOPS} continuations; the next firing goes on");
+            run.report.failures.push(Note::new("too-many-continuations", message));
+            return false;
+        }
+        let next = Continuation { run: run.run.clone(), hop, generation: held.generation, began_at };
+        match self.invoke_self.call(&event.continued(&next)).await {
+            Ok(()) => true,
+            Err(error) => {
+                let message = format!("failed to continue the run: {error}; the next firing goes on");
+                run.report.failures.push(Note::new("not-continued", message));
+                false
+            }
+        }
+    }
+
+    /// The result of a run that has ended, and its metrics on stdout.
+    fn tell(&self, mut run: Run<'_>, ended: &Result<(), Stop>, started: Instant) -> RunReport {
+        if let Err(stop) = ended {
+            tracing::error!(run = %run.run, %stop, "run ended early");
+            run.report.status = Status::Failed;
+            run.report.failures.push(Note::new("ended-early", stop.to_string()));
+        }
+        if run.report.status != Status::DryRun {
+            let metrics = counted(&run.report, run.policy, run.metrics, started);
+            println!("{}", metrics.document(&run.policy.name, self.hands.config.clock.now()));
+        }
+        run.report
+    }
+}
+
+fn counted(report: &RunReport, policy: &Policy, metrics: RunMetrics, started: Instant) -> RunMetrics {
+    RunMetrics {
+        restore_points_made: report.restore_points.len(),
+        crash_consistent_fallbacks: report.fallbacks(policy.consistency),
+        frozen_ms: report.frozen_ms(),
+        failures: report.failures.len(),
+        duration_ms: started.elapsed().as_secs_f64() * 1_000.0,
+        ..metrics
+    }
+}
+
+fn lease_held(run: &str, until: i64) -> Note {
+    let who = if run.is_empty() { "another run" } else { run };
+    let until = DateTime::from_timestamp(until, 0).map_or_else(String::new, |until| {
+        format!(" until {} at most", until.to_rfc3339_opts(SecondsFormat::Secs, true))
+    });
+    Note::new("lease-held", format!("{who} holds the lease of this policy{until}"))
+}
+
+/// Random letters and digits.
+fn random_word(length: usize) -> Result<String, Unfit> {
+    const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+    let mut bytes = vec![0; length];
+    getrandom::fill(&mut bytes).map_err(Unfit::Random)?;
+    Ok(bytes
+        .iter()
+        .filter_map(|byte| LETTERS.get(usize::from(byte % 32)))
+        .map(|letter| char::from(*letter))
+        .collect())
+}

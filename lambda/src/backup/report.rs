@@ -1,0 +1,170 @@
+//! The result of a run: one JSON document, the function's answer.
+
+use serde::Serialize;
+use stillframe_plan::Consistency;
+use stillframe_wire::{Flush, Phases};
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// Something was done.
+    #[default]
+    Done,
+    /// The slot is finished already, or nothing is selected.
+    NothingToDo,
+    /// Planned only.
+    DryRun,
+    /// Another run of the policy is under way.
+    LeaseHeld,
+    /// Time was nearly up; a continuation goes on.
+    Continued,
+    /// A step failed; the next firing goes on.
+    Failed,
+}
+
+/// The whole result.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct RunReport {
+    /// The policy.
+    pub policy: String,
+    /// The slot.
+    pub slot: String,
+    /// The run.
+    pub run: String,
+    /// How it ended.
+    pub status: Status,
+    /// What there is now of this slot that this run made or settled.
+    pub restore_points: Vec<RestorePoint>,
+    /// Selected volumes that got none, by intention.
+    pub skipped: Vec<Skipped>,
+    /// Instances and volumes that got none, or less than asked.
+    pub failures: Vec<Note>,
+    /// What somebody should look at.
+    pub warnings: Vec<Note>,
+    /// Snapshots that were deleted.
+    pub pruned: Vec<String>,
+    /// Why prune held back.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub prune: Vec<Note>,
+    /// The plan as text, of a dry run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
+}
+
+/// The snapshots of one instance (or of one detached volume) from one run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RestorePoint {
+    /// The instance; absent for a detached volume.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
+    /// The run that made it.
+    pub run: String,
+    /// The lowest label among its snapshots.
+    pub label: Consistency,
+    /// Its snapshots.
+    pub snapshots: Vec<PointSnapshot>,
+    /// How long each phase took on the instance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phases: Option<Phases>,
+    /// What the flush achieved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flush: Option<Flush>,
+}
+
+/// One snapshot of a restore point.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PointSnapshot {
+    /// The volume.
+    pub volume: String,
+    /// The snapshot.
+    pub snapshot: String,
+    /// Its label.
+    pub label: Consistency,
+    /// Where the volume's file system was mounted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mount_point: Option<String>,
+    /// Its type.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fs_type: Option<String>,
+    /// How long it was frozen, microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frozen_us: Option<u64>,
+    /// Why it was not promoted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// A volume that was left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Skipped {
+    /// The volume.
+    pub volume: String,
+    /// The instance that it is attached to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
+    /// Why, in one word.
+    pub reason: String,
+    /// Why, in one sentence.
+    pub message: String,
+}
+
+/// Something to be told, with the instance that it is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Note {
+    /// The instance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
+    /// What, in one word.
+    pub reason: String,
+    /// What, in one sentence.
+    pub message: String,
+}
+
+impl RunReport {
+    /// How a run ended that came to its end.
+    #[must_use]
+    pub fn how_it_ended(&self) -> Status {
+        match (self.restore_points.is_empty(), self.failures.is_empty(), self.pruned.is_empty()) {
+            (true, false, _) => Status::Failed,
+            (true, true, true) => Status::NothingToDo,
+            _ => Status::Done,
+        }
+    }
+
+    /// Restore points that are less than the policy asks for.
+    #[must_use]
+    pub fn fallbacks(&self, asked: Consistency) -> usize {
+        self.restore_points
+            .iter()
+            .filter(|point| point.snapshots.iter().all(|snapshot| snapshot.label < asked))
+            .count()
+    }
+
+    /// How long each file system was frozen, milliseconds.
+    #[must_use]
+    pub fn frozen_ms(&self) -> Vec<f64> {
+        self.restore_points
+            .iter()
+            .flat_map(|point| &point.snapshots)
+            .filter_map(|snapshot| snapshot.frozen_us)
+            .map(|us| f64::from(u32::try_from(us).unwrap_or(u32::MAX)) / 1_000.0)
+            .collect()
+    }
+}
+
+impl Note {
+    /// A note about no instance in particular.
+    pub fn new(reason: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { instance: None, reason: reason.into(), message: message.into() }
+    }
+
+    /// A note about an instance.
+    pub fn about(instance: impl Into<String>, reason: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { instance: Some(instance.into()), reason: reason.into(), message: message.into() }
+    }
+}
+
+#[cfg(test)]
+#[path = "report_tests.rs"]
+mod tests;

@@ -1,0 +1,256 @@
+//! One run of a policy, from the first look to the last deletion. Each step is a few lines here and a
+//! file of its own; what is decided on the way is decided by the plan.
+
+use super::{
+    case::Case,
+    deadline::Deadline,
+    direct::Direct,
+    dispatch::Dispatch,
+    gather::{Flight, Gather},
+    observe::{Eyes, before_all},
+    pace::Pace,
+    prune,
+    report::{Note, RunReport, Status},
+    settle::{Judgement, Settle, fall_back, judge_by, relabel, requeued},
+    stop::Stop,
+    tell,
+};
+use crate::{
+    aws::{DeleteSnapshot, Parameters},
+    config::{Config, FREEZE_DOCUMENT},
+    metrics::RunMetrics,
+    signing_key,
+};
+use std::{collections::BTreeMap, time::Duration};
+use stillframe_plan::{
+    Consistency, Evidence, InstanceId, Limits, Observed, Plan, Policy, RunId, Settlement, Slot, SnapshotId,
+    plan,
+};
+
+/// Pause before orders that were throttled are sent again, times the attempt.
+const REQUEUE_PAUSE: Duration = Duration::from_secs(2);
+/// Pause between looks at orders that an earlier invocation left under way.
+const UNDER_WAY_PAUSE: Duration = Duration::from_secs(2);
+
+/// The hands of a run, made once per environment.
+#[derive(Debug)]
+pub struct Hands {
+    pub(super) config: Config,
+    pub(super) parameters: Parameters,
+    pub(super) eyes: Eyes,
+    pub(super) direct: Direct,
+    pub(super) dispatch: Dispatch,
+    pub(super) gather: Gather,
+    pub(super) settle: Settle,
+    pub(super) delete_snapshot: DeleteSnapshot,
+}
+
+/// One run.
+#[derive(Debug)]
+pub struct Run<'a> {
+    pub(super) hands: &'a Hands,
+    pub(super) policy: &'a Policy,
+    pub(super) run: RunId,
+    pub(super) slot: Slot,
+    pub(super) deadline: Deadline,
+    pub(super) report: RunReport,
+    pub(super) metrics: RunMetrics,
+}
+
+impl Run<'_> {
+    /// Runs the policy; `report` and `metrics` tell how far it came.
+    ///
+    /// # Errors
+    /// Time is nearly up, or a step failed without which the run cannot go on.
+    pub async fn through(&mut self) -> Result<(), Stop> {
+        let (plan, observed) = self.plan().await?;
+        self.metrics.volumes_selected = Some(plan.brief().selected);
+        tell::planned(&plan, &mut self.report);
+        if plan.dry_run {
+            self.report.plan = Some(format!("{plan}\n{}", stillframe_plan::prune(self.policy, &observed)));
+            self.report.status = Status::DryRun;
+            return Ok(());
+        }
+        let mut promoted = self.settle_earlier(&plan, &observed).await?;
+        promoted.extend(self.back_up(&plan).await?);
+        self.prune(&promoted).await?;
+        self.report.status = self.report.how_it_ended();
+        Ok(())
+    }
+
+    /// Looks until no order of this slot is under way, then plans. Orders that an earlier invocation
+    /// sent, whatever became of it, are thereby finished and not repeated.
+    async fn plan(&mut self) -> Result<(Plan, Observed), Stop> {
+        let look = async || {
+            self.hands.eyes.look(self.policy, &self.slot).await.map_err(Stop::at("look at the account"))
+        };
+        let mut observed = look().await?;
+        let mut waited_for = BTreeMap::new();
+        while !self.policy.dry_run && !observed.orders_under_way.is_empty() {
+            tracing::info!(orders = observed.orders_under_way.len(), "waiting for orders under way");
+            self.deadline.check()?;
+            waited_for.append(&mut observed.orders_under_way);
+            tokio::time::sleep(UNDER_WAY_PAUSE).await;
+            observed = look().await?;
+        }
+        let to_thaw =
+            self.hands.eyes.ended_frozen(&waited_for).await.map_err(Stop::at("look at ended orders"))?;
+        self.thaw(&to_thaw).await;
+        let limits = Limits::default();
+        let mut made = plan(self.policy, &self.run, &observed, &limits);
+        let asked_before = observed.instances.clone();
+        for (instance, error) in self.hands.eyes.look_at_stops(&made, &mut observed).await {
+            let message = format!("not known how it was stopped: {error}");
+            self.report.warnings.push(Note::about(instance.as_str(), "stop-unknown", message));
+        }
+        if observed.instances != asked_before {
+            made = plan(self.policy, &self.run, &observed, &limits);
+        }
+        Ok((made, observed))
+    }
+
+    /// Settles what a killed run left of this slot: its reports are still to be had from SSM.
+    async fn settle_earlier(
+        &mut self,
+        plan: &Plan,
+        observed: &Observed,
+    ) -> Result<BTreeMap<SnapshotId, Consistency>, Stop> {
+        let ids: Vec<&SnapshotId> =
+            plan.unsettled.iter().flat_map(|set| set.snapshots.iter().map(|(_, id)| id)).collect();
+        let seen = observed.snapshots.iter().filter(|snapshot| ids.contains(&&snapshot.id));
+        let Some(since) = before_all(seen.map(|snapshot| &snapshot.started_at)) else {
+            return Ok(BTreeMap::new());
+        };
+        let listed = self
+            .hands
+            .eyes
+            .invocations
+            .of_document(FREEZE_DOCUMENT, since)
+            .await
+            .map_err(Stop::at("look for reports of an earlier run"))?;
+        let mut cases: Vec<Case<'_>> =
+            plan.unsettled.iter().map(|set| Case::new(set.expectation(), None)).collect();
+        for case in &mut cases {
+            let ours = listed.iter().filter(|invocation| {
+                Some(&invocation.instance) == case.expected.instance.as_ref()
+                    && invocation.carries(case.expected.run.as_str())
+            });
+            for invocation in ours {
+                let (evidence, report) = self.hands.gather.read(invocation, &case.expected.run).await;
+                let proves = matches!(&evidence, Evidence::Reported(reported) if reported.consistent);
+                if proves || case.report.is_none() {
+                    (case.evidence, case.report) = (evidence, report);
+                }
+            }
+        }
+        let judgement = judge_by(self.policy, &cases, observed.snapshots.clone());
+        Ok(self.conclude(&cases, judgement).await)
+    }
+
+    /// Carries out the plan: direct snapshots, orders, and whatever settling asks for.
+    async fn back_up(&mut self, plan: &Plan) -> Result<BTreeMap<SnapshotId, Consistency>, Stop> {
+        let mut pace = Pace::of_cuts();
+        let direct = self.hands.direct.all(plan, &mut pace).await?;
+        let mut promoted = BTreeMap::new();
+        if !direct.is_empty() {
+            let judgement = self.hands.settle.judge(self.policy, &self.run, &direct).await?;
+            promoted.extend(self.conclude(&direct, judgement).await);
+        }
+        let mut cases = Case::of_orders(plan);
+        let mut waiting: Vec<usize> = (0..cases.len()).collect();
+        while !waiting.is_empty() {
+            self.fly(plan, &mut cases, &waiting, &mut pace).await?;
+            let mut judgement = self.hands.settle.judge(self.policy, &self.run, &cases).await?;
+            if fall_back(&mut cases, &judgement.settlement, &self.hands.direct, &mut pace).await {
+                judgement = self.hands.settle.judge(self.policy, &self.run, &cases).await?;
+            }
+            waiting = requeued(&judgement.settlement);
+            if waiting.is_empty() {
+                promoted.extend(self.conclude(&cases, judgement).await);
+            } else {
+                // What is proved is labelled now, whatever becomes of the others.
+                self.promote(&judgement.settlement).await;
+                let attempt = waiting.iter().filter_map(|at| cases.get(*at)).map(|case| case.attempt).max();
+                tokio::time::sleep(REQUEUE_PAUSE * attempt.unwrap_or(1)).await;
+            }
+        }
+        Ok(promoted)
+    }
+
+    /// Sends the orders of these cases and waits for their end.
+    async fn fly(
+        &mut self,
+        plan: &Plan,
+        cases: &mut [Case<'_>],
+        waiting: &[usize],
+        pace: &mut Pace,
+    ) -> Result<(), Stop> {
+        let key =
+            signing_key::load_or_make(&self.hands.parameters, &self.hands.config.key_parameter()).await?;
+        let since = self.hands.config.clock.now();
+        let mut flights = Vec::new();
+        for at in waiting {
+            self.deadline.check()?;
+            let Some(order) = cases.get(*at).and_then(|case| case.order) else { continue };
+            let sending = self.hands.dispatch.order(plan, order, &key, pace).await;
+            flights.extend(Flight::of(*at, cases, sending));
+        }
+        let mut to_thaw = Vec::new();
+        let gathered = self.hands.gather.all(flights, cases, since, &self.deadline, &mut to_thaw).await;
+        self.thaw(&to_thaw).await;
+        gathered
+    }
+
+    /// The last resort for instances whose helper ended without proof that all is thawed.
+    async fn thaw(&mut self, instances: &[InstanceId]) {
+        for instance in instances {
+            let sent = self.hands.dispatch.thaw(instance, &self.run).await.map_err(|error| error.to_string());
+            self.report.warnings.push(tell::thaw_note(instance.as_str(), sent));
+        }
+    }
+
+    /// Writes the labels and tells what became of the cases.
+    async fn conclude(
+        &mut self,
+        cases: &[Case<'_>],
+        judgement: Judgement,
+    ) -> BTreeMap<SnapshotId, Consistency> {
+        let promoted = self.promote(&judgement.settlement).await;
+        tell::settled(cases, &judgement, &promoted, &mut self.report);
+        promoted
+    }
+
+    /// Writes the labels; what could not be written stays `crash` and is settled by a later run.
+    async fn promote(&mut self, settlement: &Settlement) -> BTreeMap<SnapshotId, Consistency> {
+        if let Err(error) = self.hands.settle.promote(settlement).await {
+            let message = format!("failed to label the snapshots, which stay crash for now: {error}");
+            self.report.failures.push(Note::new("labels-not-written", message));
+            return BTreeMap::new();
+        }
+        settlement
+            .promotions()
+            .into_iter()
+            .flat_map(|(label, snapshots)| snapshots.into_iter().map(move |id| (id, label)))
+            .collect()
+    }
+
+    /// Looks again, and deletes what the rules no longer keep.
+    async fn prune(&mut self, promoted: &BTreeMap<SnapshotId, Consistency>) -> Result<(), Stop> {
+        let observe = &self.hands.eyes.observe;
+        let (snapshots, volumes) = tokio::try_join!(observe.snapshots(), observe.volumes())
+            .map_err(Stop::at("look at the snapshots before pruning"))?;
+        let mut observed = Observed {
+            now: self.hands.eyes.now_within(&self.slot),
+            instances: Vec::new(),
+            volumes,
+            snapshots,
+            agents: BTreeMap::new(),
+            orders_under_way: BTreeMap::new(),
+        };
+        relabel(&mut observed.snapshots, promoted);
+        let verdicts = stillframe_plan::prune(self.policy, &observed);
+        self.report.prune.extend(prune::notes(&verdicts));
+        self.metrics.prune_blocked = prune::blocked(&verdicts);
+        prune::delete(&self.hands.delete_snapshot, &verdicts, &self.deadline, &mut self.report).await
+    }
+}

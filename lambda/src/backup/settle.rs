@@ -1,0 +1,115 @@
+//! Settling, carried out: find the run's snapshots by their tag, have the plan judge each case, write
+//! the labels, take the sets that fell back.
+
+use super::{case::Case, direct::Direct, pace::Pace, stop::Stop};
+use crate::aws::{CallError, CreateTags, Observe};
+use std::{collections::BTreeMap, time::Duration};
+use stillframe_plan::{
+    Consistency, Outcome, Policy, RunId, Settled, Settlement, Snapshot, SnapshotId, settle, tags,
+};
+
+/// Pauses between looks for snapshots that should be there: EC2 shows a new one after a moment, and a
+/// call whose answer was lost may still take effect.
+const PAUSES: [Duration; 4] =
+    [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(3)];
+
+/// Settles.
+#[derive(Debug)]
+pub struct Settle {
+    /// The look by run tag.
+    pub observe: Observe,
+    /// The labels.
+    pub create_tags: CreateTags,
+}
+
+/// A settlement and what it was made from.
+#[derive(Debug)]
+pub struct Judgement {
+    /// One entry for each case, in their order.
+    pub settlement: Settlement,
+    /// The snapshots that were seen.
+    pub snapshots: Vec<Snapshot>,
+}
+
+impl Settle {
+    /// Judges the cases of one run. Looks again for a while as long as a snapshot that was expected is
+    /// not to be seen: only then is its absence a fact to act on.
+    ///
+    /// # Errors
+    /// The snapshots could not be looked at.
+    pub async fn judge(&self, policy: &Policy, run: &RunId, cases: &[Case<'_>]) -> Result<Judgement, Stop> {
+        let mut pauses = PAUSES.iter();
+        loop {
+            let snapshots =
+                self.observe.snapshots_of_run(run).await.map_err(Stop::at("look for the run's snapshots"))?;
+            let judgement = judge_by(policy, cases, snapshots);
+            let missing = judgement.settlement.sets.iter().any(|set| !set.missing.is_empty());
+            match pauses.next() {
+                Some(pause) if missing => tokio::time::sleep(*pause).await,
+                _ => return Ok(judgement),
+            }
+        }
+    }
+
+    /// Writes the labels that the settlement gives.
+    ///
+    /// # Errors
+    /// Some may not be written; a later run sees them unsettled.
+    pub async fn promote(&self, settlement: &Settlement) -> Result<(), CallError> {
+        for (label, snapshots) in settlement.promotions() {
+            self.create_tags.call(&snapshots, &label_tag(label)).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Judges the cases by these snapshots.
+#[must_use]
+pub fn judge_by(policy: &Policy, cases: &[Case<'_>], snapshots: Vec<Snapshot>) -> Judgement {
+    let settlement = cases
+        .iter()
+        .map(|case| settle(policy, &case.expected, case.attempt, &case.evidence, &snapshots))
+        .collect();
+    Judgement { settlement, snapshots }
+}
+
+/// Takes the crash-consistent set of every case that is to fall back and has not done so.
+pub async fn fall_back(
+    cases: &mut [Case<'_>],
+    settlement: &Settlement,
+    direct: &Direct,
+    pace: &mut Pace,
+) -> bool {
+    let mut taken = false;
+    for (case, set) in cases.iter_mut().zip(&settlement.sets) {
+        let Outcome::Fallback { .. } = set.outcome else { continue };
+        let Some(call) = case.order.and_then(|order| order.fallback.as_ref()) else { continue };
+        if case.fallback.is_some() {
+            continue;
+        }
+        case.fallback = Some(direct.set(call, pace).await.map(|_| ()).map_err(|error| error.to_string()));
+        taken = true;
+    }
+    taken
+}
+
+/// Which cases are to be sent again.
+#[must_use]
+pub fn requeued(settlement: &Settlement) -> Vec<usize> {
+    let again = |set: &Settled| matches!(set.outcome, Outcome::Requeue { .. });
+    settlement.sets.iter().enumerate().filter(|(_, set)| again(set)).map(|(at, _)| at).collect()
+}
+
+/// Writes the labels into snapshots that were seen before they were promoted: EC2 shows new tags after
+/// a moment, and decisions that follow must not be made from old ones.
+pub fn relabel(snapshots: &mut [Snapshot], promoted: &BTreeMap<SnapshotId, Consistency>) {
+    for snapshot in snapshots {
+        if let Some(label) = promoted.get(&snapshot.id) {
+            snapshot.tags.extend(label_tag(*label));
+        }
+    }
+}
+
+fn label_tag(label: Consistency) -> BTreeMap<String, String> {
+    BTreeMap::from([(tags::CONSISTENCY.to_owned(), label.as_str().to_owned())])
+}

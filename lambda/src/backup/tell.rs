@@ -1,0 +1,199 @@
+//! The run's report from plan and settlement. Pure.
+
+use super::{
+    case::Case,
+    report::{Note, PointSnapshot, RestorePoint, RunReport, Skipped},
+    settle::Judgement,
+};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use stillframe_plan::{
+    Consistency, LeftReason, Means, Member, Outcome, Plan, Settled, SkipReason, Snapshot, SnapshotId, Target,
+    layout,
+};
+use stillframe_wire::{FileSystemVerdict, Report};
+
+/// Tells what the plan leaves alone, and what it warns of.
+pub fn planned(plan: &Plan, report: &mut RunReport) {
+    for skipped in &plan.skipped {
+        let instance = skipped.instance.as_ref().map(ToString::to_string);
+        let (reason, message) = (word(&skipped.reason), skipped.reason.to_string());
+        if matches!(skipped.reason, SkipReason::CrashOnly(_)) {
+            report.failures.push(Note {
+                instance: instance.clone(),
+                reason: reason.clone(),
+                message: format!("{}: {message}", skipped.volume),
+            });
+        }
+        report.skipped.push(Skipped { volume: skipped.volume.to_string(), instance, reason, message });
+    }
+    report.warnings.extend(plan.warnings.iter().map(|warning| Note::new(word(warning), warning.to_string())));
+}
+
+/// Tells what became of the cases. `promoted`: the labels that were written.
+pub fn settled(
+    cases: &[Case<'_>],
+    judgement: &Judgement,
+    promoted: &BTreeMap<SnapshotId, Consistency>,
+    report: &mut RunReport,
+) {
+    for (case, set) in cases.iter().zip(&judgement.settlement.sets) {
+        let made_earlier = case.expected.means == Means::EarlierRun;
+        // What an earlier run made and nothing can be added to was told by that run.
+        if made_earlier && !matches!(set.outcome, Outcome::Promote { .. }) {
+            continue;
+        }
+        notes(case, set, report);
+        if !set.members.is_empty() {
+            report.restore_points.push(restore_point(case, set, &judgement.snapshots, promoted));
+        }
+    }
+}
+
+fn notes(case: &Case<'_>, set: &Settled, report: &mut RunReport) {
+    let instance = case.expected.instance.as_ref().map(ToString::to_string);
+    let note = |reason: &str, message: String| Note {
+        instance: instance.clone(),
+        reason: reason.to_owned(),
+        message: match &set.target {
+            Target::Instance(_) => message,
+            Target::Volume(volume) => format!("{volume}: {message}"),
+        },
+    };
+    match &set.outcome {
+        Outcome::Failed { reason } => report.failures.push(note("no-snapshot", reason.clone())),
+        Outcome::Fallback { reason } => {
+            let why = match &case.fallback {
+                Some(Err(cause)) => format!("{reason}; the crash-consistent set failed too: {cause}"),
+                _ => format!("{reason}; no crash-consistent set was made"),
+            };
+            report.failures.push(note("no-snapshot", why));
+        }
+        Outcome::Requeue { reason } => report.failures.push(note("throttled", reason.clone())),
+        Outcome::Crash { reason } if case.order.is_some() => {
+            report.warnings.push(note("crash-consistent", reason.clone()));
+        }
+        Outcome::Wait => report.warnings.push(note("under-way", "the order has not ended".to_owned())),
+        Outcome::Crash { .. } | Outcome::Promote { .. } => {}
+    }
+    for member in &set.members {
+        if !case.expected.volumes.contains(&member.volume) {
+            report.warnings.push(note(
+                "not-planned",
+                format!(
+                    "{} was attached after the plan was made: {} is in the set and stays crash",
+                    member.volume, member.snapshot
+                ),
+            ));
+        }
+    }
+}
+
+fn restore_point(
+    case: &Case<'_>,
+    set: &Settled,
+    snapshots: &[Snapshot],
+    promoted: &BTreeMap<SnapshotId, Consistency>,
+) -> RestorePoint {
+    let reason = match &set.outcome {
+        Outcome::Crash { reason } => Some(reason.as_str()),
+        _ => None,
+    };
+    let members: Vec<PointSnapshot> = set
+        .members
+        .iter()
+        .map(|member| {
+            let label = promoted.get(&member.snapshot).copied().unwrap_or(Consistency::Crash);
+            point_snapshot(member, label, reason, snapshots, case.report.as_ref())
+        })
+        .collect();
+    RestorePoint {
+        instance: case.expected.instance.as_ref().map(ToString::to_string),
+        run: set.run.to_string(),
+        label: members.iter().map(|member| member.label).min().unwrap_or(Consistency::Crash),
+        snapshots: members,
+        phases: case.report.as_ref().map(|report| report.phases),
+        flush: case.report.as_ref().map(|report| report.flush),
+    }
+}
+
+fn point_snapshot(
+    member: &Member,
+    label: Consistency,
+    reason: Option<&str>,
+    snapshots: &[Snapshot],
+    report: Option<&Report>,
+) -> PointSnapshot {
+    // The snapshot's own tags say what is on it: what the signal function wrote while it was frozen.
+    let record = snapshots
+        .iter()
+        .find(|snapshot| snapshot.id == member.snapshot)
+        .and_then(|snapshot| layout::decode(&snapshot.tags).ok())
+        .and_then(|records| records.into_iter().find(|record| record.volume == member.volume));
+    let (mount_point, fs_type) = record
+        .map(|record| (record.mount_point, record.fs_type))
+        .map_or((None, None), |(mount, kind)| (filled(mount), filled(kind)));
+    let frozen_us = mount_point.as_ref().zip(report).and_then(|(mount_point, report)| {
+        report
+            .filesystems
+            .iter()
+            .find(|filesystem| {
+                &filesystem.mount_point == mount_point && filesystem.verdict == FileSystemVerdict::Frozen
+            })
+            .map(|filesystem| filesystem.frozen_us)
+    });
+    PointSnapshot {
+        volume: member.volume.to_string(),
+        snapshot: member.snapshot.to_string(),
+        label,
+        mount_point,
+        fs_type,
+        frozen_us,
+        reason: match member.left {
+            Some(left) => Some(left_reason(left).to_owned()),
+            None => reason.filter(|reason| !reason.is_empty()).map(str::to_owned),
+        },
+    }
+}
+
+fn left_reason(left: LeftReason) -> &'static str {
+    match left {
+        LeftReason::NotFrozen => "nothing on the volume was frozen",
+        LeftReason::NotPlanned => "attached after the plan was made",
+        LeftReason::NotReported => "the helper's report does not name it",
+        LeftReason::Moved => "the volume was not where it had been",
+    }
+}
+
+fn filled(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
+}
+
+/// The word by which the plan's data names a reason: `in-progress`.
+pub fn word(reason: &impl Serialize) -> String {
+    use serde_json::Value;
+    match serde_json::to_value(reason) {
+        Ok(Value::String(word)) => word,
+        Ok(Value::Object(fields)) => fields.keys().next().cloned().unwrap_or_default(),
+        _ => String::new(),
+    }
+}
+
+/// Why a helper that should be told to thaw is told so.
+pub fn thaw_note(instance: &str, sent: Result<(), String>) -> Note {
+    match sent {
+        Ok(()) => Note::about(
+            instance,
+            "thaw-sent",
+            "the helper ended without proof that all is thawed: told to thaw",
+        ),
+        Err(cause) => Note::about(
+            instance,
+            "thaw-not-sent",
+            format!(
+                "the helper ended without proof that all is thawed, and could not be told to thaw: {cause}; \
+                 run `stillframe-helper thaw` there"
+            ),
+        ),
+    }
+}

@@ -1,0 +1,107 @@
+//! Whether a volume can be snapshotted now, and where it stands: the reasons to leave one alone that do
+//! not depend on any other volume.
+
+use crate::observed::{
+    Attachment, AttachmentState, Instance, InstanceState, Observed, Snapshot, SnapshotState,
+};
+use crate::observed::{Volume, VolumeState};
+use crate::plan::Limits;
+use crate::reason::SkipReason;
+use crate::{InstanceId, RunId, VolumeId, tags};
+use chrono::{DateTime, TimeDelta, Utc};
+use std::collections::BTreeMap;
+
+/// Where a volume stands that can be snapshotted now.
+pub(crate) enum Place<'a> {
+    On(&'a Instance),
+    Detached,
+}
+
+/// What was seen, arranged for looking things up.
+pub(crate) struct Places<'a> {
+    now: DateTime<Utc>,
+    limits: &'a Limits,
+    pub(crate) instances: BTreeMap<&'a InstanceId, &'a Instance>,
+    snapshots: BTreeMap<&'a VolumeId, BTreeMap<&'a str, &'a Snapshot>>,
+    orders_under_way: &'a BTreeMap<InstanceId, RunId>,
+    finished: BTreeMap<VolumeId, SkipReason>,
+}
+
+impl<'a> Places<'a> {
+    /// `finished`: volumes that need nothing more in this slot.
+    pub(crate) fn of(
+        observed: &'a Observed,
+        limits: &'a Limits,
+        finished: BTreeMap<VolumeId, SkipReason>,
+    ) -> Self {
+        let mut snapshots: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
+        for snapshot in &observed.snapshots {
+            snapshots.entry(&snapshot.volume).or_default().insert(snapshot.id.as_str(), snapshot);
+        }
+        Self {
+            now: observed.now,
+            limits,
+            instances: observed.instances.iter().map(|instance| (&instance.id, instance)).collect(),
+            snapshots,
+            orders_under_way: &observed.orders_under_way,
+            finished,
+        }
+    }
+
+    /// Where a selected volume stands, or why it is left alone.
+    pub(crate) fn place(&self, volume: &'a Volume) -> Result<Place<'a>, SkipReason> {
+        if volume.tags.contains_key(tags::SKIP) {
+            return Err(SkipReason::SkipTag);
+        }
+        if let Some(reason) = self.finished.get(&volume.id) {
+            return Err(reason.clone());
+        }
+        let place = match (volume.state, volume.current_attachment()) {
+            (VolumeState::Available, None) => Place::Detached,
+            (VolumeState::InUse, Some(attachment)) if attachment.state == AttachmentState::Attached => {
+                Place::On(self.usable_instance(attachment)?)
+            }
+            (VolumeState::InUse | VolumeState::Available, Some(attachment)) => {
+                return Err(SkipReason::Attachment(attachment.state));
+            }
+            (state, _) => return Err(SkipReason::Volume(state)),
+        };
+        self.check_limits(volume)?;
+        Ok(place)
+    }
+
+    fn usable_instance(&self, attachment: &Attachment) -> Result<&'a Instance, SkipReason> {
+        let Some(instance) = self.instances.get(&attachment.instance).copied() else {
+            return Err(SkipReason::InstanceUnseen { instance: attachment.instance.clone() });
+        };
+        if let Some(run) = self.orders_under_way.get(&instance.id) {
+            return Err(SkipReason::OrderUnderWay { run: run.clone() });
+        }
+        match instance.state {
+            InstanceState::Running | InstanceState::Stopped => Ok(instance),
+            other => Err(SkipReason::Instance(other)),
+        }
+    }
+
+    fn check_limits(&self, volume: &Volume) -> Result<(), SkipReason> {
+        let Some(snapshots) = self.snapshots.get(&volume.id) else { return Ok(()) };
+        let count = |state| snapshots.values().filter(|snapshot| snapshot.state == state).count();
+        let (pending, failed) = (count(SnapshotState::Pending), count(SnapshotState::Error));
+        let limit = match volume.kind.as_str() {
+            "st1" | "sc1" => self.limits.pending_per_throughput_volume,
+            _ => self.limits.pending_per_volume,
+        };
+        if pending + failed >= limit {
+            return Err(SkipReason::PendingLimit { pending, failed, limit });
+        }
+        let newest = snapshots.values().map(|snapshot| snapshot.started_at).max();
+        let wait = newest.map_or(TimeDelta::zero(), |newest| {
+            newest + TimeDelta::seconds(self.limits.seconds_between_snapshots) - self.now
+        });
+        if wait > TimeDelta::zero() {
+            let wait_s = u64::try_from(wait.num_milliseconds()).unwrap_or(0).div_ceil(1_000);
+            return Err(SkipReason::TooSoon { wait_s });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,72 @@
+//! How far a slot has got: which volumes have their snapshot, and which sets wait to be settled.
+
+use crate::VolumeId;
+use crate::observed::{Snapshot, SnapshotState};
+use crate::plan::Unsettled;
+use crate::policy::Policy;
+use crate::reason::SkipReason;
+use crate::restore_point::{RestorePoint, Target, restore_points};
+use crate::slot::Slot;
+use std::collections::BTreeMap;
+
+/// What the snapshots of a policy say of one slot.
+pub(crate) struct Progress {
+    /// Volumes that need nothing more in this slot.
+    pub(crate) finished: BTreeMap<VolumeId, SkipReason>,
+    /// Sets whose labels are behind what the policy asks. Only those of instances: of a detached
+    /// volume no report is left that could be looked up.
+    pub(crate) unsettled: Vec<Unsettled>,
+}
+
+impl Progress {
+    pub(crate) fn of(policy: &Policy, slot: &Slot, snapshots: &[Snapshot]) -> Self {
+        let mut progress = Self { finished: BTreeMap::new(), unsettled: Vec::new() };
+        for point in restore_points(&policy.name, snapshots) {
+            let mut behind = Vec::new();
+            for snapshot in point.snapshots().filter(|snapshot| snapshot.slot() == Some(&slot.name)) {
+                if let Some(reason) = finishes(policy, &point, snapshot) {
+                    progress.record(&snapshot.volume, reason);
+                }
+                if holds_data(snapshot) && !point.is_as_asked(policy, snapshot) {
+                    behind.push((snapshot.volume.clone(), snapshot.id.clone()));
+                }
+            }
+            if !behind.is_empty() && matches!(point.target, Target::Instance(_)) {
+                progress.unsettled.push(Unsettled {
+                    run: point.run.clone(),
+                    target: point.target.clone(),
+                    snapshots: behind,
+                });
+            }
+        }
+        progress
+    }
+
+    /// A finished snapshot says more than one in progress.
+    fn record(&mut self, volume: &VolumeId, reason: SkipReason) {
+        let known = self.finished.get(volume);
+        if !matches!(known, Some(SkipReason::Done { .. })) {
+            self.finished.insert(volume.clone(), reason);
+        }
+    }
+}
+
+fn holds_data(snapshot: &Snapshot) -> bool {
+    matches!(snapshot.state, SnapshotState::Pending | SnapshotState::Completed)
+}
+
+/// Whether a snapshot leaves nothing to do for its volume in its slot. While one is pending the answer
+/// is yes, whatever its label: it may yet be promoted, and EC2 takes few at a time.
+fn finishes(policy: &Policy, point: &RestorePoint<'_>, snapshot: &Snapshot) -> Option<SkipReason> {
+    let (id, run) = (snapshot.id.clone(), point.run.clone());
+    match snapshot.state {
+        SnapshotState::Pending => Some(SkipReason::InProgress { snapshot: id, run }),
+        SnapshotState::Completed if policy.takes_crash() || point.is_as_asked(policy, snapshot) => {
+            Some(SkipReason::Done { snapshot: id, run, label: snapshot.label() })
+        }
+        SnapshotState::Completed
+        | SnapshotState::Error
+        | SnapshotState::Recoverable
+        | SnapshotState::Recovering => None,
+    }
+}

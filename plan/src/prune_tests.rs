@@ -1,0 +1,250 @@
+use super::*;
+use crate::observed::Snapshot;
+use crate::verdict::PruneBrief;
+use crate::world::*;
+use insta::assert_snapshot;
+use serde_json::json;
+
+/// One restore point of `vol-1` a day, newest first, as a calendar: `f` filesystem, `o` offline,
+/// `c` crash, `p` pending, `e` failed, `a` filesystem and archived, `.` none. The first is today's.
+fn calendar(days: &str) -> Observed {
+    let made = days.chars().enumerate().filter(|(_, day)| *day != '.').map(|(ago, day)| point(ago, day));
+    empty().with_volume(volume("vol-1", None)).with_snapshots(made)
+}
+
+fn point(ago: usize, kind: char) -> Snapshot {
+    let at = days_ago(i64::try_from(ago).unwrap());
+    let run = format!("daily/{}/a", at.format("%Y-%m-%d"));
+    let made = snapshot(&format!("snap-{ago:02}"), "vol-1", &run, at).naming(&["vol-1"]);
+    match kind {
+        'f' => made.labelled("filesystem"),
+        'o' => made.labelled("offline"),
+        'c' => made,
+        'p' => made.labelled("filesystem").in_state(SnapshotState::Pending),
+        'e' => made.labelled("filesystem").in_state(SnapshotState::Error),
+        'a' => Snapshot { tier: Tier::Archive, ..made.labelled("filesystem") },
+        other => panic!("{other}"),
+    }
+}
+
+/// The same calendar of what becomes of them: `K` kept, `D` deleted.
+fn verdicts(prune: &Prune, days: &str) -> String {
+    let mut verdicts = prune.points.iter();
+    let verdict = |day: char| match day {
+        '.' => '.',
+        _ => match verdicts.next().unwrap().verdict {
+            Verdict::Keep(_) => 'K',
+            Verdict::Delete(_) => 'D',
+        },
+    };
+    days.chars().map(verdict).collect()
+}
+
+#[test]
+fn the_rules_count_good_restore_points_only() {
+    for (days, last, min, expected) in [
+        ("fffff", 2, 1, "KKDDD"),
+        ("fffff", 5, 1, "KKKKK"),
+        ("fffff", 9, 1, "KKKKK"),
+        ("fffff", 1, 3, "KKKDD"),
+        ("f....", 1, 1, "K...."),
+        // Lesser ones are kept until a newer good one exists, and do not count.
+        ("cffff", 2, 1, "KKKDD"),
+        ("ccfff", 2, 1, "KKKKD"),
+        ("fcfcf", 2, 1, "KDKDD"),
+        ("fccccf", 1, 1, "KDDDDD"),
+        ("ccccc", 1, 1, "KKKKK"),
+        ("ofofo", 2, 1, "KKDDD"),
+        // A pending one is not there yet, so it makes nothing superfluous.
+        ("pffff", 1, 1, "KKDDD"),
+        ("pcf", 1, 1, "KKK"),
+        ("ppfff", 1, 1, "KKKDD"),
+        // A failed one holds nothing; it goes after a day.
+        ("effff", 2, 1, "KKKDD"),
+        ("fefff", 2, 1, "KKKDD"),
+        ("feeff", 2, 1, "KKDKD"),
+        // An archived one cannot be restored from at once: kept, not counted.
+        ("fafff", 2, 1, "KKKDD"),
+        ("affff", 1, 1, "KKDDD"),
+    ] {
+        let prune = prune(&policy(json!({"keep": {"last": last}, "min": min})), &calendar(days));
+        assert_eq!(verdicts(&prune, days), expected, "{days}, last {last}, min {min}\n{prune}");
+        assert_eq!(prune.hold, None);
+    }
+}
+
+#[test]
+fn crash_is_good_when_the_policy_asks_for_no_more() {
+    let prune = prune(&policy(json!({"consistency": "crash"})), &calendar("ccfcc"));
+    assert_eq!(verdicts(&prune, "ccfcc"), "KKDDD");
+}
+
+#[test]
+fn verdicts_read_as_reasons() {
+    let prune = prune(&policy(json!({})), &calendar("pcffcee"));
+    assert_snapshot!(prune, @r"
+    instant            of   snapshots  state   verdict
+    2026-11-22T01:00Z  i-1  1          lesser  keep: unfinished
+    2026-11-21T01:00Z  i-1  1          lesser  keep: no newer good one
+    2026-11-20T01:00Z  i-1  1          good    keep: last 1
+    2026-11-19T01:00Z  i-1  1          good    keep: last 2
+    2026-11-18T01:00Z  i-1  1          lesser  delete: a newer one is good
+    2026-11-17T01:00Z  i-1  1          lesser  delete: failed
+    2026-11-16T01:00Z  i-1  1          lesser  delete: failed
+    7 restore points, 2 good, 3 deleted
+    ");
+}
+
+#[test]
+fn pruning_pauses_for_a_living_volume_whose_newest_good_point_is_overdue() {
+    let days = "...cfff";
+    let alive = calendar(days);
+    let found = prune(&policy(json!({"keep": {"last": 1}})), &alive);
+    assert_eq!(verdicts(&found, days), "...KKKK");
+    let newest_good = days_ago(4);
+    assert_eq!(
+        found.paused,
+        [Paused { volume: "vol-1".into(), reason: PauseReason::Overdue { newest_good } }]
+    );
+
+    // Two slots and no more is not overdue; a volume that is gone cannot be.
+    assert_eq!(verdicts(&prune(&policy(json!({"keep": {"last": 1}})), &calendar("..fff")), "..fff"), "..KDD");
+    let gone = Observed { volumes: vec![], ..alive };
+    let found = prune(&policy(json!({"keep": {"last": 1}})), &gone);
+    assert_eq!(verdicts(&found, days), "...KKDD");
+    assert_eq!(found.paused, []);
+}
+
+#[test]
+fn a_pause_does_not_keep_what_has_failed() {
+    // Five failed snapshots keep EC2 from taking the next: the pause would never end.
+    let days = "eeeeeff";
+    let found = prune(&policy(json!({"keep": {"last": 1}})), &calendar(days));
+    assert_eq!(verdicts(&found, days), "KKDDDKK");
+    assert_eq!(found.deletions().count(), 3);
+}
+
+#[test]
+fn a_volume_that_was_never_good_is_reported_when_that_is_late() {
+    let found = prune(&policy(json!({})), &calendar("cccc"));
+    assert_eq!(found.paused, [Paused { volume: "vol-1".into(), reason: PauseReason::NeverGood }]);
+    assert_eq!(prune(&policy(json!({})), &calendar("pc")).paused, []);
+}
+
+#[test]
+fn what_other_rules_may_want_is_kept() {
+    let found = prune(&policy(json!({"keep": {"last": 1, "daily": 7, "within": "2d"}})), &calendar("ffffe"));
+    assert_eq!(
+        found.hold,
+        Some(Hold::UndecidedRules { rules: vec!["daily".to_owned(), "within".to_owned()] })
+    );
+    let doomed: Vec<_> = found.deletions().flat_map(|point| &point.snapshots).collect();
+    assert_eq!(doomed, [&"snap-04".into()], "only what has failed");
+
+    // A volume's own rules, on the volume or, when it is gone, on its snapshots.
+    let mut observed = calendar("ffff");
+    observed.volumes[0].tags.insert(tags::KEEP.to_owned(), "daily=7".to_owned());
+    let found = prune(&policy(json!({"keep": {"last": 1}})), &observed);
+    assert_eq!(verdicts(&found, "ffff"), "KKKK");
+    assert_eq!(found.paused, [Paused { volume: "vol-1".into(), reason: PauseReason::OwnRules }]);
+    let mut observed = calendar("ffff");
+    observed.volumes.clear();
+    observed.snapshots[2].tags.insert(tags::KEEP.to_owned(), "daily=7".to_owned());
+    assert_eq!(verdicts(&prune(&policy(json!({"keep": {"last": 1}})), &observed), "ffff"), "KKKK");
+}
+
+#[test]
+fn the_brake_stops_a_run_that_would_delete_too_much() {
+    let days = "f".repeat(16);
+    let run = |last: u32, allow: bool| {
+        prune(&policy(json!({"keep": {"last": last}, "allow_mass_delete": allow})), &calendar(&days))
+    };
+    assert_eq!(run(6, false).deletions().count(), 10);
+    let stopped = run(5, false);
+    assert_eq!(stopped.hold, Some(Hold::Brake { deletions: 11, limit: 10, points: 16 }));
+    assert_eq!(stopped.deletions().count(), 0);
+    assert_eq!(stopped.brief(), PruneBrief { points: 16, good: 16, deleted: 0, held: 11, paused: 0 });
+    assert_eq!(run(5, true).deletions().count(), 11);
+    // A fifth of many.
+    let many = "f".repeat(100);
+    let run = |last: u32| prune(&policy(json!({"keep": {"last": last}})), &calendar(&many));
+    assert_eq!(run(80).deletions().count(), 20);
+    assert_eq!(run(79).hold, Some(Hold::Brake { deletions: 21, limit: 20, points: 100 }));
+}
+
+/// A set of `vol-1` and `vol-2` on a day, both labelled `filesystem`.
+fn set(ago: i64) -> [Snapshot; 2] {
+    let at = days_ago(ago);
+    let run = format!("daily/{}/a", at.format("%Y-%m-%d"));
+    [1, 2].map(|n| {
+        snapshot(&format!("snap-{ago}-{n}"), &format!("vol-{n}"), &run, at)
+            .naming(&["vol-1", "vol-2"])
+            .labelled("filesystem")
+    })
+}
+
+fn sets(snapshots: Vec<Snapshot>) -> Observed {
+    empty().with_volume(volume("vol-1", None)).with_volume(volume("vol-2", None)).with_snapshots(snapshots)
+}
+
+#[test]
+fn a_set_stays_as_long_as_one_of_its_volumes_needs_it() {
+    // Today's has only `vol-1`: `vol-2` still needs yesterday's, and with it goes `vol-1`.
+    let today = point(0, 'f');
+    let mut snapshots = vec![today];
+    snapshots.extend((1..4).flat_map(set));
+    let found = prune(&policy(json!({"keep": {"last": 1}})), &sets(snapshots));
+    let kept: Vec<_> = found.points.iter().map(|point| matches!(point.verdict, Verdict::Keep(_))).collect();
+    assert_eq!(kept, [true, true, false, false], "{found}");
+    assert_eq!(found.points[1].verdict, Verdict::Keep(vec![("vol-2".into(), KeepReason::Last { rank: 1 })]));
+}
+
+#[test]
+fn a_set_that_lost_a_member_is_not_good() {
+    let mut snapshots: Vec<_> = (0..3).flat_map(set).collect();
+    snapshots.remove(1);
+    let found = prune(&policy(json!({"keep": {"last": 1}})), &sets(snapshots.clone()));
+    let good: Vec<_> = found.points.iter().map(|point| point.good).collect();
+    assert_eq!(good, [false, true, true]);
+    let kept: Vec<_> = found.points.iter().map(|point| matches!(point.verdict, Verdict::Keep(_))).collect();
+    assert_eq!(kept, [true, true, false]);
+
+    // A manifest that cannot be read vouches for nothing.
+    let mut snapshots: Vec<_> = (0..3).flat_map(set).collect();
+    snapshots[0].tags.insert("stillframe:layout.0".to_owned(), "garbage".to_owned());
+    let found = prune(&policy(json!({"keep": {"last": 1}})), &sets(snapshots));
+    assert_eq!(found.points.iter().map(|point| point.good).collect::<Vec<_>>(), [false, true, true]);
+}
+
+#[test]
+fn a_boot_volume_of_a_frozen_set_is_as_good_as_it_gets() {
+    let unfrozen = |ago| {
+        let [boot, data] = set(ago);
+        [boot.labelled("crash"), data]
+    };
+    let found = prune(&policy(json!({"keep": {"last": 1}})), &sets((0..3).flat_map(unfrozen).collect()));
+    assert_eq!(found.brief(), PruneBrief { points: 3, good: 3, deleted: 2, held: 0, paused: 0 });
+
+    // A volume that was attached after the plan is not named, and not excused.
+    let late = |ago| {
+        let run = format!("daily/{}/a", days_ago(ago).format("%Y-%m-%d"));
+        let mut set = set(ago).to_vec();
+        set.push(
+            snapshot(&format!("snap-{ago}-3"), "vol-3", &run, days_ago(ago)).naming(&["vol-1", "vol-2"]),
+        );
+        set
+    };
+    let found = prune(&policy(json!({"keep": {"last": 1}})), &sets((0..3).flat_map(late).collect()));
+    assert_eq!(found.brief().deleted, 0, "{found}");
+}
+
+#[test]
+fn foreign_snapshots_are_not_even_judged() {
+    let mut observed = calendar("ffff");
+    observed.snapshots[2].tags.clear();
+    observed.snapshots[3].tags.insert(tags::POLICY.to_owned(), "hourly".to_owned());
+    let found = prune(&policy(json!({"keep": {"last": 1}})), &observed);
+    let judged: Vec<_> =
+        found.points.iter().flat_map(|point| &point.snapshots).map(|id| id.as_str()).collect();
+    assert_eq!(judged, ["snap-00", "snap-01"]);
+}

@@ -1,0 +1,146 @@
+//! `fleet bench freeze`: how long writers stand still, against the shortest that is possible: one Invoke
+//! and one CreateSnapshots, as slow as the region was told to make them.
+//!
+//! Load on every volume: buffered writes at 100 MB/s, a loop of small writes with fdatasync (the
+//! checksumming writer), and the writer that is measured, one byte at a time.
+
+use super::{BenchError, io, median, next_day, policy, region, start};
+use crate::outside;
+use crate::stall::{Stall, StallWatch};
+use serde::Serialize;
+use serde_json::json;
+use std::time::Duration;
+
+const INVOKE_MS: u64 = 15;
+const CREATE_SNAPSHOTS_MS: u64 = 400;
+const FILE_SYSTEMS: [&str; 3] = ["ext4", "xfs", "btrfs"];
+
+/// What was measured.
+#[derive(Debug, Serialize)]
+struct Measured {
+    runs: usize,
+    limit_ms: u64,
+    window_ms: Spread,
+    stall_ms: Spread,
+    flush_stall_ms: Spread,
+    not_consistent: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct Spread {
+    median: f64,
+    worst: f64,
+    median_ratio: f64,
+    worst_ratio: f64,
+}
+
+impl Spread {
+    fn of(mut values: Vec<f64>, limit: f64) -> Self {
+        let median = median(&mut values);
+        let worst = values.last().copied().unwrap_or_default();
+        let round = |value: f64| (value * 1_000.0).round() / 1_000.0;
+        Self {
+            median: round(median),
+            worst: round(worst),
+            median_ratio: round(median / limit),
+            worst_ratio: round(worst / limit),
+        }
+    }
+}
+
+fn spec(bulk_mb_s: u64) -> String {
+    let mut spec = format!(
+        "[latency_ms]\nInvoke = {INVOKE_MS}\nCreateSnapshots = {CREATE_SNAPSHOTS_MS}\n\n\
+         [[instance]]\nid = \"i-0aaaaaaaaaaaaaaa1\"\n"
+    );
+    for (n, fs) in FILE_SYSTEMS.iter().enumerate() {
+        let device = char::from(b'f' + u8::try_from(n).unwrap_or_default());
+        spec += &format!(
+            "[[instance.volume]]\nid = \"vol-0aaaaaaaaaaaaaa0{n}\"\ndevice = \"/dev/sd{device}\"\n\
+             size_mib = 2048\nfs = \"{fs}\"\nmount = \"/srv/{fs}\"\ntags = {{ stillframe = \"daily\" }}\n\
+             writer = true\nwriter_bulk_mb_s = {bulk_mb_s}\n"
+        );
+    }
+    spec
+}
+
+/// Runs the benchmark and prints it.
+///
+/// # Errors
+/// It could not be run to its end.
+pub fn run(runs: usize, bulk_mb_s: u64, as_json: bool) -> Result<(), BenchError> {
+    let limit_ms = INVOKE_MS + CREATE_SNAPSHOTS_MS;
+    let fleet = start(&spec(bulk_mb_s))?;
+    let client = fleet.client();
+    let (mut windows, mut stalls, mut flushes) = (Vec::new(), Vec::new(), Vec::new());
+    let mut not_consistent = 0;
+    // The first run is cold: functions start, the key is made. It is not counted.
+    for run in 0..=runs {
+        let mounts = outside::paths(fleet.pid(), &client.state().map_err(region("read the mounts"))?);
+        let watch = StallWatch::start(&mounts).map_err(io("write to the mounts"))?;
+        let summary = client.invoke("backup", &policy()).map_err(region("run the backup function"))?;
+        let seen = watch.finish();
+        next_day(client)?;
+        let Some(window_us) = summary["restore_points"][0]["phases"]["window_us"].as_u64().filter(|&us| us > 0)
+        else {
+            not_consistent += 1;
+            eprintln!("run {run} was not frozen: {summary}");
+            continue;
+        };
+        let window = Duration::from_micros(window_us);
+        if run == 0 {
+            continue;
+        }
+        let (in_window, before) = split(&seen, window);
+        windows.push(window_us as f64 / 1_000.0);
+        stalls.push(in_window.as_secs_f64() * 1_000.0);
+        flushes.push(before.as_secs_f64() * 1_000.0);
+    }
+    let limit = limit_ms as f64;
+    let measured = Measured {
+        runs: windows.len(),
+        limit_ms,
+        window_ms: Spread::of(windows, limit),
+        stall_ms: Spread::of(stalls, limit),
+        flush_stall_ms: Spread::of(flushes, limit),
+        not_consistent,
+    };
+    if as_json {
+        println!("{}", json!(measured));
+    } else {
+        print(&measured, bulk_mb_s);
+    }
+    Ok(())
+}
+
+/// The longest stall of the window, and the longest of anything else (the flush competes for the disk).
+///
+/// A stall belongs to the window when it is at least half as long as the window: the writer asks for a byte
+/// every half millisecond, so each mount has one such stall, and only a disk that stands still for as long
+/// could be mistaken for it.
+fn split(stalls: &[Stall], window: Duration) -> (Duration, Duration) {
+    let (long, short): (Vec<Duration>, Vec<Duration>) =
+        stalls.iter().map(Stall::length).partition(|&length| length >= window / 2);
+    (long.into_iter().max().unwrap_or_default(), short.into_iter().max().unwrap_or_default())
+}
+
+fn print(measured: &Measured, bulk_mb_s: u64) {
+    println!(
+        "{} runs, {} MB/s of buffered writes and an fdatasync loop on each of {:?}; limit {} ms\n",
+        measured.runs, bulk_mb_s, FILE_SYSTEMS, measured.limit_ms
+    );
+    println!("{:<28} {:>10} {:>8} {:>10} {:>8}", "", "median ms", "ratio", "worst ms", "ratio");
+    for (name, spread) in [
+        ("window (helper's report)", &measured.window_ms),
+        ("longest stall of a writer", &measured.stall_ms),
+        ("longest stall outside it", &measured.flush_stall_ms),
+    ] {
+        println!(
+            "{name:<28} {:>10.1} {:>8.3} {:>10.1} {:>8.3}",
+            spread.median, spread.median_ratio, spread.worst, spread.worst_ratio
+        );
+    }
+    if measured.not_consistent > 0 {
+        println!("{} runs did not freeze", measured.not_consistent);
+    }
+}

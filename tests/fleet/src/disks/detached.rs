@@ -1,0 +1,80 @@
+//! A file system without a place in any tree: mounted, reachable through one directory and gone when that
+//! directory is closed. Nothing of it shows in a mount table, and nothing can be left behind.
+
+use super::step::step;
+use crate::machine::MachineError;
+use crate::sys;
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_flag,
+    fsconfig_set_string, fsmount, fsopen, open_tree,
+};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// The root directory of a file system that is kept alive by it.
+///
+/// As long as it exists a freeze can be undone through it, whatever becomes of the mounts.
+#[derive(Debug)]
+pub struct Detached(OwnedFd);
+
+impl Detached {
+    /// Mounts a device; an existing mount of it elsewhere is joined, also while it is frozen.
+    ///
+    /// # Errors
+    /// The device has no file system of this type, or it cannot be mounted.
+    pub fn mount(device: &Path, fs: &str, flags: &[&str]) -> Result<Self, MachineError> {
+        let mount = || -> rustix::io::Result<Self> {
+            let context = fsopen(fs, FsOpenFlags::FSOPEN_CLOEXEC)?;
+            fsconfig_set_string(context.as_fd(), "source", device)?;
+            for flag in flags {
+                fsconfig_set_flag(context.as_fd(), *flag)?;
+            }
+            fsconfig_create(context.as_fd())?;
+            let tree =
+                fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?;
+            Self::root_of(&tree)
+        };
+        mount().map_err(step(format!("mount {} as {fs}", device.display())))
+    }
+
+    /// Keeps the file system that is mounted at a place of the calling thread's namespace. The mount
+    /// itself stays free to be unmounted.
+    ///
+    /// # Errors
+    /// Nothing is there.
+    pub fn clone_of(mount_point: &Path) -> rustix::io::Result<Self> {
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        Self::root_of(&open_tree(CWD, mount_point, flags)?)
+    }
+
+    fn root_of(tree: &OwnedFd) -> rustix::io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self(openat(tree, ".", flags, Mode::empty())?))
+    }
+
+    /// Thaws it; `true` if it was frozen.
+    ///
+    /// # Errors
+    /// As ioctl(2), except that a file system that is not frozen is none.
+    pub fn thaw(&self) -> rustix::io::Result<bool> {
+        match sys::thaw(&self.0) {
+            Ok(()) => Ok(true),
+            Err(Errno::INVAL) => Ok(false),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// A path to its root, good in this process while the value lives.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}", self.0.as_raw_fd()))
+    }
+}
+
+impl AsFd for Detached {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}

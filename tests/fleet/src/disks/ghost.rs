@@ -1,0 +1,49 @@
+//! File systems that are frozen and mounted nowhere: whoever froze them died with the namespace. The kernel
+//! keeps them, and their device, until somebody mounts the device again and thaws.
+
+use super::detached::Detached;
+use super::loop_device::LoopDevice;
+use super::signature;
+use crate::spec::FsType;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// A device that nobody uses lets go of its file in this time, if its file system has not much to write.
+const SOON: Duration = Duration::from_millis(500);
+/// No file system of a fleet has so much to write that it takes longer.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Thaws what is on a loop device, mounted or not; `true` if it was frozen.
+#[must_use]
+pub fn thaw(number: u32) -> bool {
+    let device = PathBuf::from(format!("/dev/loop{number}"));
+    let (fs, flags): (_, &[&str]) = match signature::read(&device) {
+        // A copy has its original's UUID, which XFS would refuse while that one is mounted.
+        Ok(FsType::Xfs) => ("xfs", &["nouuid"]),
+        Ok(FsType::Ext4) => ("ext4", &[]),
+        Ok(FsType::Btrfs) => ("btrfs", &[]),
+        Ok(FsType::None) | Err(_) => return false,
+    };
+    Detached::mount(&device, fs, flags).is_ok_and(|root| root.thaw().unwrap_or(false))
+}
+
+/// Waits until loop devices have let go of their files; thaws what keeps one. Returns those that are still
+/// in use at the end.
+#[must_use]
+pub fn release(mut numbers: Vec<u32>) -> Vec<u32> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut next_thaw = Instant::now() + SOON;
+    loop {
+        numbers.retain(|number| LoopDevice::is_bound(*number));
+        if numbers.is_empty() || Instant::now() >= deadline {
+            return numbers;
+        }
+        if Instant::now() >= next_thaw {
+            for number in numbers.iter().filter(|number| thaw(**number)) {
+                tracing::warn!(device = number, "thawed a file system that nobody could reach any more");
+            }
+            next_thaw = Instant::now() + SOON;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}

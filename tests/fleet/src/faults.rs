@@ -1,0 +1,173 @@
+//! Faults to order, and the count of calls. A fault waits for the next calls that match it and is used up
+//! by them; `after` lets some pass first.
+
+use crate::caller::Caller;
+use crate::operation;
+use crate::sync::lock;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+/// What goes wrong with one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Refused for asking too often; nothing happens.
+    Throttle,
+    /// An internal error; nothing happens.
+    Error500,
+    /// It happens, and the connection closes without an answer.
+    DropResponse,
+    /// It happens that much later.
+    Delay(Duration),
+    /// Nothing happens and no answer comes, for ever.
+    Hang,
+    /// It happens, then the caller is killed: the function's process, or the commands that run on the
+    /// calling instance. No answer.
+    KillCaller,
+    /// The commands that run on the instance that the call is about, or comes from, are killed before
+    /// it happens.
+    KillCommands,
+}
+
+/// Why a fault was not accepted.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FaultError {
+    /// There is no such operation.
+    #[error("op: {0:?} is no operation of the fleet")]
+    Operation(String),
+    /// There is no such fault.
+    #[error(
+        "fault: {0:?} is none of throttle, error500, drop-response, delay-ms:N, hang, kill-caller, kill-commands"
+    )]
+    Fault(String),
+}
+
+/// A fault as it is ordered: the body of `POST /_fleet/faults`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FaultOrder {
+    /// The operation.
+    pub op: String,
+    /// `throttle`, `error500`, `drop-response`, `delay-ms:N`, `hang`, `kill-caller`, `kill-commands`.
+    pub fault: String,
+    /// How many calls it hits.
+    #[serde(default = "once")]
+    pub times: u64,
+    /// How many matching calls pass before.
+    #[serde(default)]
+    pub after: u64,
+    /// Only invocations of this function.
+    pub function: Option<String>,
+    /// Only calls of this function, or of this instance.
+    pub caller: Option<String>,
+}
+
+fn once() -> u64 {
+    1
+}
+
+/// One call, as far as faults care.
+#[derive(Debug, Clone, Copy)]
+pub struct Call<'a> {
+    /// The operation.
+    pub operation: &'static str,
+    /// Who calls.
+    pub caller: &'a Caller,
+    /// For `Invoke`, the function.
+    pub function: Option<&'a str>,
+}
+
+#[derive(Debug)]
+struct Armed {
+    operation: &'static str,
+    fault: Fault,
+    order: FaultOrder,
+}
+
+/// The faults of a region that wait for their call.
+#[derive(Debug, Default)]
+pub struct Faults(Mutex<Vec<Armed>>);
+
+impl Faults {
+    /// Adds a fault behind those that wait already.
+    ///
+    /// # Errors
+    /// The operation or the fault does not exist.
+    pub fn add(&self, order: FaultOrder) -> Result<(), FaultError> {
+        let operation =
+            operation::named(&order.op).ok_or_else(|| FaultError::Operation(order.op.clone()))?;
+        let fault = read(&order.fault).ok_or_else(|| FaultError::Fault(order.fault.clone()))?;
+        lock(&self.0).push(Armed { operation, fault, order });
+        Ok(())
+    }
+
+    /// Forgets all that still wait.
+    pub fn clear(&self) {
+        lock(&self.0).clear();
+    }
+
+    /// The fault for this call, used up by it.
+    #[must_use]
+    pub fn take(&self, call: Call<'_>) -> Option<Fault> {
+        let mut waiting = lock(&self.0);
+        let mut hit = None;
+        for armed in waiting.iter_mut().filter(|armed| armed.matches(call)) {
+            if armed.order.after > 0 {
+                armed.order.after -= 1;
+            } else if hit.is_none() && armed.order.times > 0 {
+                armed.order.times -= 1;
+                hit = Some(armed.fault);
+            }
+        }
+        waiting.retain(|armed| armed.order.times > 0);
+        hit
+    }
+}
+
+impl Armed {
+    fn matches(&self, call: Call<'_>) -> bool {
+        self.operation == call.operation
+            && self.order.function.as_deref().is_none_or(|function| call.function == Some(function))
+            && self.order.caller.as_deref().is_none_or(|caller| call.caller.name() == caller)
+    }
+}
+
+fn read(fault: &str) -> Option<Fault> {
+    Some(match fault {
+        "throttle" => Fault::Throttle,
+        "error500" => Fault::Error500,
+        "drop-response" => Fault::DropResponse,
+        "hang" => Fault::Hang,
+        "kill-caller" => Fault::KillCaller,
+        "kill-commands" => Fault::KillCommands,
+        _ => Fault::Delay(Duration::from_millis(fault.strip_prefix("delay-ms:")?.parse().ok()?)),
+    })
+}
+
+/// How often each operation was called, every attempt counted, by caller.
+#[derive(Debug, Default)]
+pub struct Calls(Mutex<BTreeMap<(&'static str, String), u64>>);
+
+impl Calls {
+    /// Counts one.
+    pub fn count(&self, call: Call<'_>) {
+        *lock(&self.0).entry((call.operation, call.caller.name().to_owned())).or_default() += 1;
+    }
+
+    /// The counts by operation; of one caller, or of all.
+    #[must_use]
+    pub fn by_operation(&self, of: Option<&str>) -> BTreeMap<&'static str, u64> {
+        let mut sums = BTreeMap::new();
+        for ((operation, caller), count) in &*lock(&self.0) {
+            if of.is_none_or(|of| of == caller) {
+                *sums.entry(*operation).or_default() += count;
+            }
+        }
+        sums
+    }
+}
+
+#[cfg(test)]
+#[path = "faults_tests.rs"]
+mod tests;

@@ -1,0 +1,176 @@
+//! `fleet`: the embedded region as a program.
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use fleet::fleet::Fleet;
+use fleet::lambda::launch;
+use fleet::spec::Spec;
+use fleet::{bench, demo, disks, verify, writer};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// An AWS region on this machine, for demos and tests.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serves a region until SIGTERM or SIGINT; prints `endpoint=http://127.0.0.1:PORT` when it is ready.
+    Serve {
+        /// The region's description, TOML.
+        #[arg(long)]
+        spec: PathBuf,
+        /// Where to listen; port 0 is any free one.
+        #[arg(long, default_value = "127.0.0.1:0")]
+        listen: SocketAddr,
+    },
+    /// Two instances, four volumes, some days: backup, skip, prune, verify.
+    Demo {
+        /// Prints the figures as one line of JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Measures.
+    #[command(subcommand)]
+    Bench(Bench),
+    /// Checks a snapshot's bytes, given the file that `/_fleet/snapshots` names.
+    Verify {
+        /// The snapshot's file.
+        snapshot: PathBuf,
+    },
+    /// Ends what a killed fleet left on this machine.
+    Sweep,
+    /// Writes checksummed records; started by the fleet inside an instance.
+    #[command(hide = true)]
+    Writer(writer::Args),
+    /// Becomes a function's program that dies with the fleet; started by the fleet.
+    #[command(hide = true)]
+    Launch(launch::Args),
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// The frozen window and the writers' stall, against one Invoke and one CreateSnapshots.
+    Freeze {
+        /// Runs that count; one more warms up.
+        #[arg(long, default_value_t = 30)]
+        runs: usize,
+        /// Buffered writes on each volume, megabytes a second.
+        #[arg(long, default_value_t = 100)]
+        bulk_mb_s: u64,
+        /// Prints one line of JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Randomised runs with faults: do the labels tell the truth about the bytes?
+    Labels {
+        /// Runs.
+        #[arg(long, default_value_t = 200)]
+        runs: usize,
+        /// Where the random numbers start.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Prints one line of JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// What starting a function costs, beside the same in Python.
+    Functions {
+        /// Where the programs `backup` and `signal` lie.
+        #[arg(long, default_value = "target/function")]
+        functions: PathBuf,
+        /// A Python that has boto3.
+        #[arg(long, default_value = "python3")]
+        python: String,
+        /// Starts of each.
+        #[arg(long, default_value_t = 11)]
+        runs: usize,
+        /// Prints one line of JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Enough for a thread per running command, however many instances there are.
+const THREADS: usize = 16_384;
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Serve { spec, listen } => serve(&spec, listen),
+        Command::Demo { json } => kept(demo::run(json).map_err(Into::into)),
+        Command::Bench(Bench::Freeze { runs, bulk_mb_s, json }) => {
+            bench::freeze::run(runs, bulk_mb_s, json).map_err(Into::into)
+        }
+        Command::Bench(Bench::Labels { runs, seed, json }) => {
+            kept(bench::labels::run(runs, seed, json).map_err(Into::into))
+        }
+        Command::Bench(Bench::Functions { functions, python, runs, json }) => {
+            bench::functions::run(&functions, &python, runs, json).map_err(Into::into)
+        }
+        Command::Verify { snapshot } => check(&snapshot),
+        Command::Sweep => sweep(),
+        Command::Writer(args) => writer::run(&args).context("the writer gave up"),
+        Command::Launch(args) => Err(launch::run(&args)).context("failed to start the function's program"),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("fleet: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What was shown has to be as promised.
+fn kept(outcome: anyhow::Result<bool>) -> anyhow::Result<()> {
+    anyhow::ensure!(outcome?, "a promise was not kept; see above");
+    Ok(())
+}
+
+fn check(snapshot: &std::path::Path) -> anyhow::Result<()> {
+    let found = verify::verify(snapshot);
+    println!("{}", serde_json::to_string_pretty(&found).context("failed to print")?);
+    anyhow::ensure!(found.is_consistent(), "{} is not consistent", snapshot.display());
+    Ok(())
+}
+
+fn sweep() -> anyhow::Result<()> {
+    for ended in disks::sweep::sweep(&std::env::temp_dir()) {
+        println!("ended {}", ended.display());
+    }
+    Ok(())
+}
+
+fn serve(spec: &std::path::Path, listen: SocketAddr) -> anyhow::Result<()> {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into()))
+        .init();
+    let spec = Spec::load(spec)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(THREADS)
+        .build()
+        .context("failed to start the runtime")?;
+    runtime.block_on(async {
+        // Before anything is made, so that a signal that comes early is not lost.
+        let mut terminated = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
+        let mut interrupted = signal(SignalKind::interrupt()).context("failed to listen for SIGINT")?;
+        let fleet = Fleet::start(spec, listen).await?;
+        let mut stdout = std::io::stdout();
+        writeln!(stdout, "endpoint={}", fleet.endpoint()).and_then(|()| stdout.flush()).context("failed to print")?;
+        tokio::select! {
+            _ = terminated.recv() => {}
+            _ = interrupted.recv() => {}
+        }
+        fleet.shutdown().await;
+        Ok(())
+    })
+}

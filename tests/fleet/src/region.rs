@@ -1,0 +1,140 @@
+//! One region: its records, its services' state, the machines underneath. What the services share is here;
+//! what each does is in its own module.
+
+use crate::caller::Callers;
+use crate::clock::Clock;
+use crate::ec2::inventory::{InstanceState, Inventory};
+use crate::faults::{Calls, Faults};
+use crate::imds::Metadata;
+use crate::lambda::{self, Functions};
+use crate::latency::Latencies;
+use crate::machine::Machines;
+use crate::spec::Spec;
+use crate::ssm::commands::Commands;
+use crate::ssm::delivery::Agents;
+use crate::ssm::parameters::Store;
+use crate::sync::lock;
+use crate::trail::Trail;
+use serde_json::json;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// A region.
+pub struct Region {
+    /// `eu-central-1`.
+    pub name: String,
+    /// The account's number.
+    pub account: String,
+    /// Where it listens: `http://127.0.0.1:PORT`.
+    pub endpoint: String,
+    /// What time it is.
+    pub clock: Clock,
+    /// How slow it is.
+    pub latencies: Latencies,
+    /// What is to go wrong.
+    pub faults: Faults,
+    /// What was called.
+    pub calls: Calls,
+    /// Calls whose effect is under way, whether or not somebody waits for it.
+    pub in_flight: AtomicUsize,
+    /// Who has which keys.
+    pub callers: Callers,
+    /// EC2's records.
+    pub inventory: Mutex<Inventory>,
+    /// CloudTrail's.
+    pub trail: Trail,
+    /// Parameter Store's.
+    pub parameters: Mutex<Store>,
+    /// Run Command's.
+    pub commands: Commands,
+    /// The instances' agents.
+    pub agents: Agents,
+    /// The instances' metadata services.
+    pub metadata: Metadata,
+    /// Lambda's functions.
+    pub functions: Functions,
+    /// The machines.
+    pub machines: Arc<dyn Machines>,
+}
+
+impl Region {
+    /// A region as the spec has it, over machines that were built from the same spec. `launcher` is the
+    /// fleet's own program, where functions are to die with it.
+    ///
+    /// # Errors
+    /// A latency names no operation.
+    pub fn new(
+        spec: &Spec,
+        endpoint: &str,
+        machines: Arc<dyn Machines>,
+        launcher: Option<PathBuf>,
+    ) -> Result<Self, crate::latency::UnknownOperation> {
+        let clock = Clock::default();
+        let now = clock.now();
+        let inventory = Inventory::new(spec, now);
+        let trail = Trail::new(&spec.region, spec.trail_delay_s);
+        // What the spec has stopped was stopped politely, a moment ago.
+        for instance in inventory.instances.values().filter(|one| one.state == InstanceState::Stopped) {
+            let items = json!([{"instanceId": instance.id}]);
+            let parameters = json!({"instancesSet": {"items": items}, "force": false});
+            trail.record("StopInstances", std::iter::once(instance.id.as_str()), parameters, now);
+        }
+        let arn_prefix = format!("arn:aws:ssm:{}:{}:parameter", spec.region, spec.account);
+        Ok(Self {
+            name: spec.region.clone(),
+            account: spec.account.clone(),
+            endpoint: endpoint.to_owned(),
+            clock,
+            latencies: Latencies::new(&spec.latency_ms)?,
+            faults: Faults::default(),
+            calls: Calls::default(),
+            in_flight: AtomicUsize::new(0),
+            callers: Callers::default(),
+            inventory: Mutex::new(inventory),
+            trail,
+            parameters: Mutex::new(Store::new(arn_prefix)),
+            commands: Commands::default(),
+            agents: Agents::default(),
+            metadata: Metadata::default(),
+            functions: Functions::new(spec.function.clone(), lambda::programs(&spec.function), launcher),
+            machines,
+        })
+    }
+
+    /// What a program on an instance needs in its environment to find the region.
+    #[must_use]
+    pub fn instance_environment(&self, instance: &str) -> [(String, String); 3] {
+        [
+            ("AWS_ENDPOINT_URL".to_owned(), self.endpoint.clone()),
+            ("AWS_EC2_METADATA_SERVICE_ENDPOINT".to_owned(), format!("{}/imds/{instance}", self.endpoint)),
+            ("AWS_REGION".to_owned(), self.name.clone()),
+        ]
+    }
+
+    /// A function's ARN.
+    #[must_use]
+    pub fn function_arn(&self, name: &str) -> String {
+        format!("arn:aws:lambda:{}:{}:function:{name}", self.name, self.account)
+    }
+
+    /// Whether nothing is under way: no call, no invocation, no command, no instance between two states.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        let settled = |state| matches!(state, InstanceState::Running | InstanceState::Stopped);
+        self.in_flight.load(Ordering::SeqCst) == 0
+            && self.functions.under_way() == 0
+            && self.commands.all_ended()
+            && lock(&self.inventory).instances.values().all(|instance| settled(instance.state))
+    }
+
+    /// Ends what the region has started: functions, commands, machines.
+    pub async fn shutdown(self: &Arc<Self>) {
+        self.functions.shutdown().await;
+        self.commands.scripts(None).iter().for_each(|script| script.kill());
+        let machines = Arc::clone(&self.machines);
+        if let Err(error) = tokio::task::spawn_blocking(move || machines.shutdown()).await {
+            tracing::error!(%error, "failed to shut the machines down");
+        }
+    }
+}

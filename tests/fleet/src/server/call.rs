@@ -1,0 +1,122 @@
+//! What every AWS call goes through, whatever its service: it is counted, the caller's right is checked, a
+//! fault may hit it, it takes its time, and its effect happens whether or not somebody still waits.
+
+use super::Lost;
+use super::protocol::Protocol;
+use crate::api_error::ApiError;
+use crate::caller::Caller;
+use crate::faults::{self, Fault};
+use crate::region::Region;
+use axum::body::Body;
+use axum::http::Response;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::time::{Instant, sleep, sleep_until};
+
+/// One call of an operation.
+#[derive(Debug)]
+pub struct Call {
+    /// How answers are written.
+    pub protocol: Protocol,
+    /// The operation.
+    pub operation: &'static str,
+    /// Who calls.
+    pub caller: Caller,
+    /// For `Invoke`, the function.
+    pub function: Option<&'static str>,
+    /// The instance that the call is about, if it is about one.
+    pub instance: Option<String>,
+}
+
+/// How the latency relates to the effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// The effect's own time counts inside.
+    Whole,
+    /// The effect's own time comes on top: a function takes as long as it takes.
+    Added,
+}
+
+impl Call {
+    /// Serves the call. The effect comes after half of the latency, so that neither a freeze that is late
+    /// nor a thaw that is early can go unnoticed.
+    pub async fn serve<F>(self, region: Arc<Region>, pace: Pace, effect: F) -> Response<Body>
+    where
+        F: Future<Output = Result<Response<Body>, ApiError>> + Send + 'static,
+    {
+        let seen = faults::Call {
+            operation: self.operation,
+            caller: &self.caller,
+            function: self.function,
+        };
+        region.calls.count(seen);
+        if !self.caller.may(self.operation, self.function) {
+            return self.protocol.error(&self.protocol.denied(self.operation, self.caller.name()));
+        }
+        match region.faults.take(seen) {
+            Some(Fault::Throttle) => self.protocol.error(&self.protocol.throttled()),
+            Some(Fault::Error500) => self.protocol.error(&self.protocol.failed()),
+            Some(Fault::Hang) => std::future::pending().await,
+            fault => {
+                let protocol = self.protocol;
+                // A task of its own: it goes on when the client has hung up.
+                let task = tokio::spawn(self.happen(region, fault, pace, effect));
+                task.await.unwrap_or_else(|error| protocol.error(&ApiError::internal(&error)))
+            }
+        }
+    }
+
+    async fn happen<F>(self, region: Arc<Region>, fault: Option<Fault>, pace: Pace, effect: F) -> Response<Body>
+    where
+        F: Future<Output = Result<Response<Body>, ApiError>>,
+    {
+        region.in_flight.fetch_add(1, Ordering::SeqCst);
+        if let Some(Fault::Delay(longer)) = fault {
+            sleep(longer).await;
+        }
+        if fault == Some(Fault::KillCommands) {
+            kill_commands(&region, self.instance.as_deref().or(calling_instance(&self.caller)));
+        }
+        let arrived = Instant::now();
+        let latency = region.latencies.of(self.operation);
+        sleep(latency / 2).await;
+        let answer = effect.await.unwrap_or_else(|error| self.protocol.error(&error));
+        match pace {
+            Pace::Whole => sleep_until(arrived + latency).await,
+            Pace::Added => sleep(latency.saturating_sub(latency / 2).max(Duration::ZERO)).await,
+        }
+        let answer = match fault {
+            Some(Fault::DropResponse) => lost(),
+            Some(Fault::KillCaller) => {
+                match &self.caller {
+                    Caller::Function { environment, .. } => region.functions.kill(*environment).await,
+                    caller => kill_commands(&region, calling_instance(caller)),
+                }
+                lost()
+            }
+            _ => answer,
+        };
+        region.in_flight.fetch_sub(1, Ordering::SeqCst);
+        answer
+    }
+}
+
+fn calling_instance(caller: &Caller) -> Option<&str> {
+    match caller {
+        Caller::Instance(id) => Some(id),
+        _ => None,
+    }
+}
+
+fn kill_commands(region: &Region, instance: Option<&str>) {
+    if let Some(instance) = instance {
+        region.commands.scripts(Some(instance)).iter().for_each(|script| script.kill());
+    }
+}
+
+fn lost() -> Response<Body> {
+    let mut answer = Response::new(Body::empty());
+    answer.extensions_mut().insert(Lost);
+    answer
+}

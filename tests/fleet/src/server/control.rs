@@ -1,0 +1,173 @@
+//! The control endpoints below `/_fleet/`: faults, counts, the clock, and looks behind the curtain. They
+//! are not AWS's, take no time and are never counted.
+
+use super::control_bodies::{
+    Advance, Quiet, SetInstance, SetSnapshot, SnapshotFile, SnapshotRecord, State as Mounts, Time,
+};
+use crate::clock::iso;
+use crate::faults::FaultOrder;
+use crate::machine::{MachineError, Machines};
+use crate::region::Region;
+use crate::sync::lock;
+use axum::Router;
+use axum::extract::{Json, Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+type Shared = State<Arc<Region>>;
+
+/// The endpoints.
+pub fn router() -> Router<Arc<Region>> {
+    Router::new()
+        .route("/faults", post(add_fault).delete(clear_faults))
+        .route("/calls", get(calls))
+        .route("/clock", get(time).post(advance))
+        .route("/quiet", get(quiet))
+        .route("/state", get(state))
+        .route("/acknowledged", get(acknowledged))
+        .route("/snapshots", get(snapshot_files))
+        .route("/snapshots/{id}", post(set_snapshot))
+        .route("/ec2/snapshots", get(snapshots))
+        .route("/instances/{id}", post(set_instance))
+        .route("/commands", get(commands))
+        .route("/logs/{function}", get(logs))
+}
+
+/// What a control endpoint refuses.
+struct Refusal(StatusCode, String);
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.0, Json(json!({"error": self.1}))).into_response()
+    }
+}
+
+fn refuse(error: &dyn std::error::Error) -> Refusal {
+    Refusal(StatusCode::BAD_REQUEST, error.to_string())
+}
+
+fn no_such(kind: &str, id: &str) -> Refusal {
+    Refusal(StatusCode::NOT_FOUND, format!("the region has no {kind} {id}"))
+}
+
+async fn add_fault(State(region): Shared, Json(order): Json<FaultOrder>) -> Result<Json<Value>, Refusal> {
+    region.faults.add(order).map_err(|error| refuse(&error))?;
+    Ok(Json(json!({})))
+}
+
+async fn clear_faults(State(region): Shared) -> Json<Value> {
+    region.faults.clear();
+    Json(json!({}))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CallsOf {
+    caller: Option<String>,
+}
+
+async fn calls(State(region): Shared, Query(of): Query<CallsOf>) -> Json<BTreeMap<&'static str, u64>> {
+    Json(region.calls.by_operation(of.caller.as_deref()))
+}
+
+async fn time(State(region): Shared) -> Json<Time> {
+    let now = region.clock.now();
+    Json(Time {
+        now: iso(now),
+        epoch_s: u64::try_from(now.timestamp()).unwrap_or(0),
+        offset_s: region.clock.offset_s(),
+    })
+}
+
+async fn advance(State(region): Shared, Json(by): Json<Advance>) -> Json<Time> {
+    region.clock.advance(by.advance_s);
+    time(State(region)).await
+}
+
+async fn quiet(State(region): Shared) -> Json<Quiet> {
+    Json(Quiet { quiet: region.is_quiet() })
+}
+
+async fn state(State(region): Shared) -> Result<Json<Mounts>, Refusal> {
+    let instances = ask(&region, |machines| machines.state()).await?;
+    Ok(Json(Mounts { instances }))
+}
+
+async fn acknowledged(State(region): Shared) -> Result<Json<BTreeMap<String, u64>>, Refusal> {
+    Ok(Json(ask(&region, |machines| machines.acknowledged()).await?))
+}
+
+/// Asks the machines, off the threads that serve requests.
+async fn ask<T: Send + 'static>(
+    region: &Arc<Region>,
+    question: impl FnOnce(&dyn Machines) -> Result<T, MachineError> + Send + 'static,
+) -> Result<T, Refusal> {
+    let machines = Arc::clone(&region.machines);
+    let failed = |error: &dyn std::error::Error| {
+        Refusal(StatusCode::INTERNAL_SERVER_ERROR, crate::api_error::ApiError::internal(error).message)
+    };
+    match tokio::task::spawn_blocking(move || question(machines.as_ref())).await {
+        Ok(answer) => answer.map_err(|error| failed(&error)),
+        Err(error) => Err(failed(&error)),
+    }
+}
+
+async fn snapshot_files(State(region): Shared) -> Json<BTreeMap<String, SnapshotFile>> {
+    let inventory = lock(&region.inventory);
+    let files = inventory.visible_snapshots().filter_map(|snapshot| {
+        let path = region.machines.snapshot_path(&snapshot.id)?;
+        Some((snapshot.id.clone(), SnapshotFile { volume: snapshot.volume.clone(), path }))
+    });
+    Json(files.collect())
+}
+
+async fn snapshots(State(region): Shared) -> Json<Vec<SnapshotRecord>> {
+    let now = region.clock.now();
+    let inventory = lock(&region.inventory);
+    let records = inventory.visible_snapshots().map(|snapshot| SnapshotRecord {
+        id: snapshot.id.clone(),
+        volume: snapshot.volume.clone(),
+        state: snapshot.state(now).name().to_owned(),
+        start_time: iso(snapshot.started_at),
+        tags: snapshot.tags.clone(),
+    });
+    Json(records.collect())
+}
+
+async fn set_snapshot(
+    State(region): Shared,
+    Path(id): Path<String>,
+    Json(set): Json<SetSnapshot>,
+) -> Result<Json<Value>, Refusal> {
+    let mut inventory = lock(&region.inventory);
+    let snapshot = inventory.snapshots.get_mut(&id).ok_or_else(|| no_such("snapshot", &id))?;
+    snapshot.forced = Some(set.state);
+    Ok(Json(json!({})))
+}
+
+async fn set_instance(
+    State(region): Shared,
+    Path(id): Path<String>,
+    Json(set): Json<SetInstance>,
+) -> Result<Json<Value>, Refusal> {
+    let mut inventory = lock(&region.inventory);
+    let instance = inventory.instances.get_mut(&id).ok_or_else(|| no_such("instance", &id))?;
+    instance.agent = set.agent;
+    Ok(Json(json!({})))
+}
+
+async fn commands(State(region): Shared) -> Json<Value> {
+    Json(region.commands.overview())
+}
+
+async fn logs(State(region): Shared, Path(function): Path<String>) -> Result<String, Refusal> {
+    match crate::lambda::named(&function) {
+        Some(name) => Ok(region.functions.logs(name)),
+        None => Err(no_such("function", &function)),
+    }
+}

@@ -1,0 +1,79 @@
+//! The JSON of the control endpoints, as server and client share it.
+
+use crate::machine::InstanceMounts;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// `GET /_fleet/state`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct State {
+    /// The instances that run.
+    pub instances: Vec<InstanceMounts>,
+}
+
+/// One entry of `GET /_fleet/snapshots`: where a snapshot's bytes are.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SnapshotFile {
+    /// The volume.
+    pub volume: String,
+    /// The file.
+    pub path: PathBuf,
+}
+
+/// One entry of `GET /_fleet/ec2/snapshots`: a snapshot as `DescribeSnapshots` has it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SnapshotRecord {
+    /// Its id.
+    pub id: String,
+    /// The volume.
+    pub volume: String,
+    /// `pending`, `completed` or `error`.
+    pub state: String,
+    /// When it was cut, RFC 3339.
+    pub start_time: String,
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// `POST /_fleet/clock`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Advance {
+    /// How far, seconds.
+    pub advance_s: u32,
+}
+
+/// The region's clock: the answer of `GET` and `POST /_fleet/clock`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Time {
+    /// RFC 3339.
+    pub now: String,
+    /// Seconds since 1970.
+    pub epoch_s: u64,
+    /// How far ahead of the system's clock, seconds.
+    pub offset_s: i64,
+}
+
+/// `GET /_fleet/quiet`.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Quiet {
+    /// Whether nothing is under way.
+    pub quiet: bool,
+}
+
+/// `POST /_fleet/snapshots/<id>`.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetSnapshot {
+    /// The state that it has from now on.
+    pub state: crate::ec2::inventory::SnapshotState,
+}
+
+/// `POST /_fleet/instances/<id>`.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetInstance {
+    /// The state of its agent from now on.
+    pub agent: crate::spec::Agent,
+}

@@ -1,0 +1,143 @@
+//! The system calls that no library wraps safely: loop devices, freeze and thaw, and a mount namespace of
+//! one's own. The only file of the package with `unsafe` in it.
+//!
+//! Each function is one call and knows nothing of volumes or instances.
+#![allow(unsafe_code)]
+
+use rustix::fd::{AsFd, AsRawFd};
+use rustix::io;
+use rustix::ioctl::{self, IntegerSetter, NoArg, Opcode, Setter};
+use rustix::thread::UnshareFlags;
+
+const LOOP_CLR_FD: Opcode = 0x4C01;
+const LOOP_CONFIGURE: Opcode = 0x4C0A;
+const LOOP_CTL_GET_FREE: Opcode = 0x4C82;
+const LO_FLAGS_AUTOCLEAR: u32 = 4;
+const LO_FLAGS_DIRECT_IO: u32 = 16;
+
+/// `_IOWR('X', 119, int)` and `_IOWR('X', 120, int)`.
+const FIFREEZE: Opcode = ioctl::opcode::read_write::<libc::c_int>(b'X', 119);
+const FITHAW: Opcode = ioctl::opcode::read_write::<libc::c_int>(b'X', 120);
+
+/// `struct loop_info64` of `linux/loop.h`.
+#[repr(C)]
+#[derive(Default)]
+struct LoopInfo {
+    device: u64,
+    inode: u64,
+    rdevice: u64,
+    offset: u64,
+    size_limit: u64,
+    number: u32,
+    encrypt_type: u32,
+    encrypt_key_size: u32,
+    flags: u32,
+    file_name: [[u8; 32]; 2],
+    crypt_name: [[u8; 32]; 2],
+    encrypt_key: [u8; 32],
+    init: [u64; 2],
+}
+
+/// `struct loop_config` of `linux/loop.h`.
+#[repr(C)]
+#[derive(Default)]
+struct LoopConfig {
+    fd: u32,
+    block_size: u32,
+    info: LoopInfo,
+    reserved: [u64; 8],
+}
+
+/// Gives the calling thread a copy of its mount namespace, and a root and working directory of its own.
+///
+/// # Errors
+/// As unshare(2).
+pub fn unshare_mounts() -> io::Result<()> {
+    // SAFETY: only unsharing the table of files can harm other threads' file descriptors; this does not.
+    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS) }
+}
+
+/// The number of a loop device that nobody used a moment ago.
+///
+/// # Errors
+/// As ioctl(2) on `/dev/loop-control`.
+pub fn loop_free(control: impl AsFd) -> io::Result<u32> {
+    struct GetFree;
+    // SAFETY: the call takes no argument and returns the number as its result.
+    unsafe impl ioctl::Ioctl for GetFree {
+        type Output = u32;
+        const IS_MUTATING: bool = false;
+        fn opcode(&self) -> Opcode {
+            LOOP_CTL_GET_FREE
+        }
+        fn as_ptr(&mut self) -> *mut libc::c_void {
+            std::ptr::null_mut()
+        }
+        unsafe fn output_from_ptr(out: ioctl::IoctlOutput, _: *mut libc::c_void) -> io::Result<u32> {
+            u32::try_from(out).map_err(|_| io::Errno::RANGE)
+        }
+    }
+    // SAFETY: the opcode fits the type above; on another kind of file the kernel answers ENOTTY.
+    unsafe { ioctl::ioctl(control, GetFree) }
+}
+
+/// Binds a loop device to a file, with sectors of 512 bytes and past the page cache where the file allows
+/// it; the device lets go of it when its last user closes it.
+///
+/// # Errors
+/// `EBUSY`: somebody else has just taken the device. Others as ioctl(2).
+pub fn loop_configure(device: impl AsFd, file: impl AsFd) -> io::Result<()> {
+    let config = LoopConfig {
+        fd: u32::try_from(file.as_fd().as_raw_fd()).map_err(|_| io::Errno::BADF)?,
+        block_size: 512,
+        info: LoopInfo { flags: LO_FLAGS_AUTOCLEAR | LO_FLAGS_DIRECT_IO, ..LoopInfo::default() },
+        ..LoopConfig::default()
+    };
+    // SAFETY: the opcode takes a `struct loop_config`, which the kernel only reads.
+    unsafe { ioctl::ioctl(device, Setter::<LOOP_CONFIGURE, LoopConfig>::new(config)) }
+}
+
+/// Takes a loop device's file away; at once, or when its last user closes it.
+///
+/// # Errors
+/// `ENXIO`: it has none.
+pub fn loop_clear(device: impl AsFd) -> io::Result<()> {
+    // SAFETY: the opcode takes no argument.
+    unsafe { ioctl::ioctl(device, NoArg::<LOOP_CLR_FD>::new()) }
+}
+
+/// Freezes the file system that the open file lies on.
+///
+/// # Errors
+/// `EBUSY`: it is frozen already. `EOPNOTSUPP`: its type has no freeze.
+pub fn freeze(file: impl AsFd) -> io::Result<()> {
+    // SAFETY: the kernel ignores the argument of this opcode.
+    unsafe { ioctl::ioctl(file, IntegerSetter::<FIFREEZE>::new_usize(0)) }
+}
+
+/// Thaws the file system that the open file lies on.
+///
+/// # Errors
+/// `EINVAL`: it is not frozen.
+pub fn thaw(file: impl AsFd) -> io::Result<()> {
+    // SAFETY: the kernel ignores the argument of this opcode.
+    unsafe { ioctl::ioctl(file, IntegerSetter::<FITHAW>::new_usize(0)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_structures_have_the_kernels_sizes() {
+        assert_eq!(size_of::<LoopInfo>(), 232);
+        assert_eq!(size_of::<LoopConfig>(), 304);
+    }
+
+    #[test]
+    fn a_file_is_no_loop_device() {
+        let file = tempfile::tempfile().unwrap();
+        assert_eq!(loop_clear(&file), Err(io::Errno::NOTTY));
+        assert_eq!(loop_configure(&file, &file), Err(io::Errno::NOTTY));
+    }
+}

@@ -1,0 +1,10 @@
+//! Machines with real disks, on real loop devices and file systems. Needs root; where that is missing the
+//! tests say so and pass, or fail under `STILLFRAME_REQUIRE=1`.
+
+mod frozen;
+mod instances;
+mod left_behind;
+mod scripts;
+mod snapshots;
+mod support;
+mod volumes;

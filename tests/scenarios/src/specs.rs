@@ -1,0 +1,79 @@
+//! The regions that scenarios start from.
+
+use serde_json::{Value, json};
+
+/// One database server with two volumes, ext4 and XFS.
+pub const ONE_INSTANCE: &str = r#"
+[[instance]]
+id = "i-0aaaaaaaaaaaaaaa1"
+tags = { role = "db", cluster = "main", environment = "prod" }
+agent = "online"
+
+[[instance.volume]]
+id = "vol-0aaaaaaaaaaaaaa01"
+device = "/dev/sdf"
+size_mib = 400
+fs = "ext4"
+mount = "/srv/pg data"
+tags = { stillframe = "daily" }
+writer = true
+
+[[instance.volume]]
+id = "vol-0aaaaaaaaaaaaaa02"
+device = "/dev/sdg"
+size_mib = 400
+fs = "xfs"
+mount = "/srv/wal"
+tags = { stillframe = "daily" }
+writer = true
+"#;
+
+/// Two instances, four volumes: the demo's region.
+pub const TWO_INSTANCES: &str = include_str!("../../fleet/specs/two-instances.toml");
+
+/// Three replicas of one database: same tags, same mount point, alive at the same time.
+pub const REPLICAS: &str = r#"
+[[instance]]
+id = "i-0aaaaaaaaaaaaaaa1"
+tags = { role = "db", cluster = "main", environment = "prod" }
+[[instance.volume]]
+id = "vol-0aaaaaaaaaaaaaa01"
+device = "/dev/sdf"
+size_mib = 300
+fs = "ext4"
+mount = "/srv/pg"
+tags = { stillframe = "daily" }
+
+[[instance]]
+id = "i-0bbbbbbbbbbbbbbb2"
+tags = { role = "db", cluster = "main", environment = "prod" }
+[[instance.volume]]
+id = "vol-0bbbbbbbbbbbbbb01"
+device = "/dev/sdf"
+size_mib = 300
+fs = "ext4"
+mount = "/srv/pg"
+tags = { stillframe = "daily" }
+
+[[instance]]
+id = "i-0ccccccccccccccc3"
+tags = { role = "db", cluster = "main", environment = "prod" }
+[[instance.volume]]
+id = "vol-0cccccccccccccc01"
+device = "/dev/sdf"
+size_mib = 300
+fs = "ext4"
+mount = "/srv/pg"
+tags = { stillframe = "daily" }
+"#;
+
+/// The policy that most scenarios run.
+#[must_use]
+pub fn daily() -> Value {
+    json!({
+        "policy": "daily", "every": "day", "timezone": "UTC",
+        "select": {"tag:stillframe": "daily"},
+        "consistency": "filesystem", "on_failure": "crash",
+        "keep": {"last": 5}
+    })
+}

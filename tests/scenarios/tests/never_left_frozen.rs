@@ -1,0 +1,120 @@
+//! Promise 1: no file system stays frozen longer than `max_freeze` + 100 ms, whichever process is killed,
+//! stopped or hung, and whatever the network does.
+
+use scenarios::{ONE_INSTANCE, Region, Victim, daily};
+use serde_json::json;
+use std::time::Duration;
+
+/// Every phase that the helper shows in its process name.
+const PHASES: [&str; 7] =
+    ["sf:resolve", "sf:ready", "sf:flush", "sf:prime", "sf:freeze", "sf:frozen", "sf:thaw"];
+
+#[test]
+fn a_helper_killed_in_any_phase_leaves_nothing_frozen() {
+    let Some(region) = Region::with_disks(ONE_INSTANCE) else { return };
+    for phase in PHASES {
+        let hit = region.kill_helper_at(phase, Victim::Worker, || region.try_backup(daily()).ok());
+        // A phase of microseconds cannot always be hit; then the run ended as usual.
+        if let Some(hit) = hit {
+            assert!(
+                hit.writable_after < Duration::from_millis(100),
+                "killed in {phase}: writers stood still for {:?} after its death",
+                hit.writable_after
+            );
+            let labels = region.labels_of_newest_run();
+            assert!(labels.iter().all(|label| label == "crash"), "killed in {phase}: {labels:?}");
+        }
+        assert!(region.frozen().is_empty(), "killed in {phase}");
+        region.settle_down();
+        region.advance(86_400);
+    }
+}
+
+#[test]
+fn the_phases_that_matter_can_be_hit() {
+    let Some(region) = Region::with_disks(ONE_INSTANCE) else { return };
+    let hit = region.kill_helper_at("sf:frozen", Victim::Worker, || region.try_backup(daily()).ok());
+    let hit = hit.expect("the window lasts as long as CreateSnapshots: it can be hit");
+    assert!(hit.writable_after < Duration::from_millis(100), "{:?}", hit.writable_after);
+}
+
+#[test]
+fn a_guardian_killed_while_frozen_makes_the_worker_thaw_at_once() {
+    let Some(region) = Region::with_disks(ONE_INSTANCE) else { return };
+    region.fault("CreateSnapshots", "delay-ms:3000", 1);
+    let hit = region
+        .kill_helper_at("sf:frozen", Victim::Guardian, || region.try_backup(daily()).ok())
+        .expect("a window of three seconds can be hit");
+    assert!(hit.writable_after < Duration::from_millis(100), "{:?}", hit.writable_after);
+    let labels = region.labels_of_newest_run();
+    assert!(labels.iter().all(|label| label == "crash"), "{labels:?}");
+}
+
+#[test]
+fn ssm_killing_the_whole_process_group_leaves_nothing_frozen() {
+    let Some(region) = Region::with_disks(ONE_INSTANCE) else { return };
+    region.fault("CreateSnapshots", "delay-ms:3000", 1);
+    let hit = region
+        .kill_helper_at("sf:frozen", Victim::CancelledBySsm, || region.try_backup(daily()).ok())
+        .expect("a window of three seconds can be hit");
+    assert!(hit.writable_after < Duration::from_millis(100), "{:?}", hit.writable_after);
+    assert!(region.frozen().is_empty());
+    let labels = region.labels_of_newest_run();
+    assert!(labels.iter().all(|label| label == "crash"), "{labels:?}");
+}
+
+#[test]
+fn a_signal_function_that_hangs_is_given_up_at_the_deadline_and_the_fallback_taken() {
+    let Some(region) = Region::with_disks(ONE_INSTANCE) else { return };
+    region.fault("CreateSnapshots", "delay-ms:8000", 1);
+    let mut policy = daily();
+    policy["max_freeze_ms"] = json!(1_500);
+    let stall = region.longest_stall_during(|| {
+        region.backup(policy.clone());
+    });
+    assert!(stall < Duration::from_millis(1_500 + 100 + 100), "writers stood still for {stall:?}");
+    assert!(region.frozen().is_empty());
+    region.settle_down();
+    let snapshots = region.snapshots();
+    assert!(!snapshots.is_empty());
+    assert!(snapshots.iter().all(|snapshot| snapshot.label == "crash"), "{snapshots:?}");
+}
+
+#[test]
+fn a_signal_function_that_is_down_freezes_nothing_and_the_fallback_is_taken() {
+    let Some(region) = Region::with_disks(ONE_INSTANCE) else { return };
+    region.faults(&json!({"op": "Invoke", "fault": "error500", "times": 50, "function": "signal"}));
+    let result = region.backup(daily());
+    assert!(region.frozen().is_empty());
+    let snapshots = region.snapshots();
+    assert_eq!(snapshots.len(), 2, "{result}");
+    assert!(snapshots.iter().all(|snapshot| snapshot.label == "crash"), "{snapshots:?}");
+}
+
+#[test]
+fn throttled_while_frozen_thaws_and_tries_again_later() {
+    let Some(region) = Region::with_disks(ONE_INSTANCE) else { return };
+    region.fault("CreateSnapshots", "throttle", 6);
+    let mut policy = daily();
+    policy["max_freeze_ms"] = json!(1_000);
+    let stall = region.longest_stall_during(|| {
+        let result = region.backup(policy.clone());
+        assert_eq!(result["status"], "done", "{result}");
+    });
+    assert!(stall < Duration::from_millis(1_000 + 100 + 100), "{stall:?}");
+    let snapshots = region.snapshots();
+    assert_eq!(snapshots.len(), 2, "{snapshots:?}");
+    assert!(region.calls("SendCommand") > 1, "the order was sent again");
+}
+
+#[test]
+fn a_file_system_frozen_by_someone_else_is_refused_and_left_as_it_was() {
+    let Some(region) = Region::with_disks(ONE_INSTANCE) else { return };
+    region.freeze_from_outside("/srv/wal", || {
+        let result = region.backup(daily());
+        assert_eq!(region.frozen(), ["/srv/wal"], "neither thawed nor anything else frozen: {result}");
+        let snapshots = region.snapshots();
+        assert!(snapshots.iter().all(|snapshot| snapshot.label == "crash"), "{snapshots:?}");
+    });
+    assert!(region.frozen().is_empty());
+}

@@ -1,0 +1,144 @@
+//! Promise 4: one restore point per volume and slot, whatever is delivered twice, retried or killed
+//! half-way.
+
+use scenarios::{Region, TWO_INSTANCES, daily};
+use serde_json::json;
+use std::thread;
+
+#[test]
+fn a_done_slot_is_skipped() {
+    let Some(region) = Region::with_disks(TWO_INSTANCES) else { return };
+    let first = region.backup(daily());
+    assert_eq!(first["status"], "done", "{first}");
+    assert_eq!(region.snapshots().len(), 4);
+
+    let again = region.backup(daily());
+    assert_eq!(again["status"], "nothing-to-do", "{again}");
+    assert_eq!(again["skipped"].as_array().map(Vec::len), Some(4), "{again}");
+    assert_eq!(region.snapshots().len(), 4);
+    assert_eq!(region.calls("CreateSnapshots"), 2, "one call per instance, none for the second run");
+    assert_eq!(region.calls("SendCommand"), 2, "a done slot sends nothing to an instance");
+}
+
+#[test]
+fn a_pending_set_counts_as_in_progress() {
+    let Some(region) = Region::with_disks(TWO_INSTANCES) else { return };
+    region.backup(daily());
+    for snapshot in region.snapshots() {
+        region.set_snapshot_state(&snapshot.id, "pending");
+    }
+    let again = region.backup(daily());
+    assert_eq!(again["status"], "nothing-to-do", "{again}");
+    assert_eq!(region.snapshots().len(), 4);
+}
+
+#[test]
+fn an_error_set_does_not_finish_a_slot() {
+    let Some(region) = Region::with_disks(TWO_INSTANCES) else { return };
+    region.backup(daily());
+    for snapshot in region.snapshots() {
+        region.set_snapshot_state(&snapshot.id, "error");
+    }
+    region.advance(60);
+    let again = region.backup(daily());
+    assert_eq!(again["status"], "done", "{again}");
+    assert_eq!(region.snapshots().iter().filter(|snapshot| snapshot.label == "filesystem").count(), 8 - 4 + promoted_before(&region));
+}
+
+/// The first run's snapshots keep the label that they had earned before they failed.
+fn promoted_before(region: &Region) -> usize {
+    region.snapshots().iter().filter(|s| s.state == "error" && s.label == "filesystem").count()
+}
+
+#[test]
+fn a_new_day_is_a_new_slot() {
+    let Some(region) = Region::with_disks(TWO_INSTANCES) else { return };
+    region.backup(daily());
+    region.advance(86_400);
+    let next = region.backup(daily());
+    assert_eq!(next["status"], "done", "{next}");
+    assert_eq!(region.snapshots().len(), 8);
+}
+
+#[test]
+fn three_events_at_once_make_one_restore_point() {
+    let Some(region) = Region::with_disks(TWO_INSTANCES) else { return };
+    let results: Vec<_> = thread::scope(|scope| {
+        let runs: Vec<_> = (0..3).map(|_| scope.spawn(|| region.backup(daily()))).collect();
+        runs.into_iter().map(|run| run.join().expect("a run panicked")).collect()
+    });
+    let done = results.iter().filter(|result| result["status"] == "done").count();
+    assert_eq!(done, 1, "{results:?}");
+    assert_eq!(region.snapshots().len(), 4);
+    assert_eq!(region.calls("CreateSnapshots"), 2);
+}
+
+#[test]
+fn an_event_that_is_delivered_twice_through_the_queue_makes_one_restore_point() {
+    let Some(region) = Region::with_disks(TWO_INSTANCES) else { return };
+    region.invoke_async("backup", &daily());
+    region.invoke_async("backup", &daily());
+    region.wait_until("four labelled snapshots", || {
+        region.snapshots().iter().filter(|snapshot| snapshot.label == "filesystem").count() == 4
+    });
+    region.settle_down();
+    assert_eq!(region.snapshots().len(), 4);
+}
+
+#[test]
+fn a_lost_create_snapshots_answer_makes_no_second_set_and_stays_crash() {
+    let Some(region) = Region::with_disks(TWO_INSTANCES) else { return };
+    region.fault("CreateSnapshots", "drop-response", 1);
+    let result = region.backup(daily());
+    let snapshots = region.snapshots();
+    assert_eq!(snapshots.len(), 4, "the set whose answer was lost is found, not made again: {result}");
+    assert_eq!(region.calls("CreateSnapshots"), 2);
+    let crash: Vec<_> = snapshots.iter().filter(|snapshot| snapshot.label == "crash").collect();
+    assert_eq!(crash.len(), 2, "the set of one instance stays crash: {snapshots:?}");
+    assert_eq!(crash[0].tags["stillframe:instance"], crash[1].tags["stillframe:instance"]);
+
+    let again = region.backup(daily());
+    assert_eq!(again["status"], "nothing-to-do", "{again}");
+    assert_eq!(region.snapshots().len(), 4);
+}
+
+/// Kills the backup function after the effect of each of its API calls, one run per call, and lets the
+/// next hour's event finish.
+#[test]
+fn a_backup_function_killed_after_any_of_its_calls_is_finished_by_the_next_run() {
+    let Some(probe) = Region::with_disks(TWO_INSTANCES) else { return };
+    probe.backup(daily());
+    // What the function calls in an undisturbed run, and how often.
+    let calls: Vec<(String, u64)> = probe
+        .calls_of_function("backup")
+        .into_iter()
+        .filter(|(operation, _)| operation != "Invoke")
+        .collect();
+    drop(probe);
+    assert!(calls.len() >= 8, "the function makes more kinds of call than these: {calls:?}");
+
+    for (operation, times) in calls {
+        // First and last of each kind: between them nothing new can happen.
+        for after in [0, times - 1] {
+            let region = Region::with_disks(TWO_INSTANCES).expect("the first one started");
+            region.faults(&json!({
+                "op": operation, "fault": "kill-caller", "times": 1, "after": after,
+                "caller": "backup"
+            }));
+            let _ = region.try_backup(daily());
+            // An hour later the schedule fires again: leases are stale, helpers have long ended.
+            region.settle_down();
+            region.advance(3_600);
+            let result = region.backup(daily());
+            region.settle_down();
+            let made = region.snapshots();
+            let context = format!("killed after {operation} number {}: {result}", after + 1);
+            assert_eq!(made.len(), 4, "{context}\n{made:?}");
+            assert!(made.iter().all(|snapshot| snapshot.label == "filesystem"), "{context}\n{made:?}");
+            assert!(region.frozen().is_empty(), "{context}");
+            if times == 1 {
+                break;
+            }
+        }
+    }
+}
