@@ -243,7 +243,7 @@ impl World {
             Effect::SignalReady if bad => Event::Rejected(Reason::SignalUnreachable),
             Effect::SignalReady => Event::Accepted,
             Effect::Flush if luck < 10 => Event::FlushFailed,
-            Effect::Flush => Event::Flushed { prime: luck % 2 == 0, stale: luck % 3 == 0 },
+            Effect::Flush => Event::Flushed { prime: luck.is_multiple_of(2), stale: luck.is_multiple_of(3) },
             Effect::Arm if bad => Event::Stop(Reason::GuardianLost),
             Effect::Arm => Event::Armed,
             Effect::Prime(n) if bad => Event::Refused(n, Fault::Foreign),

@@ -50,6 +50,9 @@ enum Command {
     /// Writes checksummed records; started by the fleet inside an instance.
     #[command(hide = true)]
     Writer(writer::Args),
+    /// Writes one byte to a file system that may be frozen; started by the fleet inside an instance.
+    #[command(hide = true)]
+    Probe(disks::probe::Args),
     /// Becomes a function's program that dies with the fleet; started by the fleet.
     #[command(hide = true)]
     Launch(launch::Args),
@@ -117,6 +120,7 @@ fn main() -> ExitCode {
         Command::Verify { snapshot } => check(&snapshot),
         Command::Sweep => sweep(),
         Command::Writer(args) => writer::run(&args).context("the writer gave up"),
+        Command::Probe(args) => disks::probe::run(&args).context("the probe gave up"),
         Command::Launch(args) => Err(launch::run(&args)).context("failed to start the function's program"),
     };
     match outcome {

@@ -1,4 +1,4 @@
-//! The system calls that no library wraps safely: loop devices, freeze and thaw, and a mount namespace of
+//! The system calls that no library wraps safely: loop devices, thawing, and a mount namespace of
 //! one's own. The only file of the package with `unsafe` in it.
 //!
 //! Each function is one call and knows nothing of volumes or instances.
@@ -6,17 +6,15 @@
 
 use rustix::fd::{AsFd, AsRawFd};
 use rustix::io;
-use rustix::ioctl::{self, IntegerSetter, NoArg, Opcode, Setter};
+use rustix::ioctl::{self, IntegerSetter, Opcode, Setter};
 use rustix::thread::UnshareFlags;
 
-const LOOP_CLR_FD: Opcode = 0x4C01;
 const LOOP_CONFIGURE: Opcode = 0x4C0A;
 const LOOP_CTL_GET_FREE: Opcode = 0x4C82;
 const LO_FLAGS_AUTOCLEAR: u32 = 4;
 const LO_FLAGS_DIRECT_IO: u32 = 16;
 
-/// `_IOWR('X', 119, int)` and `_IOWR('X', 120, int)`.
-const FIFREEZE: Opcode = ioctl::opcode::read_write::<libc::c_int>(b'X', 119);
+/// `_IOWR('X', 120, int)`.
 const FITHAW: Opcode = ioctl::opcode::read_write::<libc::c_int>(b'X', 120);
 
 /// `struct loop_info64` of `linux/loop.h`.
@@ -97,24 +95,6 @@ pub fn loop_configure(device: impl AsFd, file: impl AsFd) -> io::Result<()> {
     unsafe { ioctl::ioctl(device, Setter::<LOOP_CONFIGURE, LoopConfig>::new(config)) }
 }
 
-/// Takes a loop device's file away; at once, or when its last user closes it.
-///
-/// # Errors
-/// `ENXIO`: it has none.
-pub fn loop_clear(device: impl AsFd) -> io::Result<()> {
-    // SAFETY: the opcode takes no argument.
-    unsafe { ioctl::ioctl(device, NoArg::<LOOP_CLR_FD>::new()) }
-}
-
-/// Freezes the file system that the open file lies on.
-///
-/// # Errors
-/// `EBUSY`: it is frozen already. `EOPNOTSUPP`: its type has no freeze.
-pub fn freeze(file: impl AsFd) -> io::Result<()> {
-    // SAFETY: the kernel ignores the argument of this opcode.
-    unsafe { ioctl::ioctl(file, IntegerSetter::<FIFREEZE>::new_usize(0)) }
-}
-
 /// Thaws the file system that the open file lies on.
 ///
 /// # Errors
@@ -137,7 +117,6 @@ mod tests {
     #[test]
     fn a_file_is_no_loop_device() {
         let file = tempfile::tempfile().unwrap();
-        assert_eq!(loop_clear(&file), Err(io::Errno::NOTTY));
         assert_eq!(loop_configure(&file, &file), Err(io::Errno::NOTTY));
     }
 }

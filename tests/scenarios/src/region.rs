@@ -1,6 +1,7 @@
 //! One region for one scenario: the `fleet serve` process and everything that a test asks of it.
 
 use crate::requirements;
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use fleet::client::Client;
 use fleet::process::FleetProcess;
 use fleet::verify::Verification;
@@ -106,7 +107,6 @@ impl Region {
     ///
     /// # Panics
     /// The function answers with an error.
-    #[must_use]
     pub fn backup(&self, policy: Value) -> Value {
         self.invoke("backup", &policy)
     }
@@ -131,7 +131,6 @@ impl Region {
     ///
     /// # Panics
     /// The function answers with an error.
-    #[must_use]
     pub fn invoke(&self, function: &str, event: &Value) -> Value {
         match self.client().invoke(function, event) {
             Ok(result) => result,
@@ -367,7 +366,8 @@ impl Region {
     pub fn order_for(&self, instance: &str) -> String {
         let key = self.ssm("GetParameter", &json!({"Name": "/stillframe/signing-key", "WithDecryption": true}));
         let key = key["Parameter"]["Value"].as_str().expect("a key");
-        let key = SigningKey::from_base64(key).expect("a key of the agreed shape");
+        let key = BASE64_URL_SAFE_NO_PAD.decode(key).expect("a key is base64url");
+        let key = SigningKey::new(key).expect("a key is long enough");
         let stem = format!("vol-{}", &instance["i-".len()..instance.len() - 1].get(..15).expect("an id"));
         let volume = |n: u32, device: &str| OrderedVolume {
             id: VolumeId::new(format!("{stem}{n:02}")).expect("a volume id"),
@@ -389,6 +389,7 @@ impl Region {
             layout_tags: 4,
             max_freeze_ms: 5_000,
             hooks: false,
+            description: "by hand".to_owned(),
             freeze_root: false,
             signal_function: "signal".to_owned(),
         }

@@ -11,9 +11,10 @@ fn text(value: &Value) -> String {
     }
 }
 
+/// A table without borders, so that a line can be picked out with `grep` and `awk`.
 fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(header);
+    table.load_style(presets::NOTHING).set_header(header);
     table
 }
 

@@ -32,8 +32,7 @@ impl Detached {
                 fsconfig_set_flag(context.as_fd(), *flag)?;
             }
             fsconfig_create(context.as_fd())?;
-            let tree =
-                fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?;
+            let tree = fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?;
             Self::root_of(&tree)
         };
         mount().map_err(step(format!("mount {} as {fs}", device.display())))

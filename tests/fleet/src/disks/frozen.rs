@@ -33,7 +33,9 @@ fn ask(
     std::thread::scope(|scope| {
         let asked: Vec<_> = mounted
             .values()
-            .map(|one| scope.spawn(|| Ok((one.device, probes.frozen(namespace, one.device, &one.mount_point)?))))
+            .map(|one| {
+                scope.spawn(|| Ok((one.device, probes.frozen(namespace, one.device, &one.mount_point)?)))
+            })
             .collect();
         let panicked = |_| Err(step("ask whether a file system is frozen")(io::Error::other("a panic")));
         asked.into_iter().map(|answer| answer.join().unwrap_or_else(panicked)).collect()

@@ -110,12 +110,8 @@ impl Disks {
             image::create(&image, volume.size_mib)?;
             image::format(&image, volume.fs_type())?;
         }
-        let tree = Tree {
-            at: layout.root(),
-            mark: layout.mark(),
-            root: Root::Memory,
-            programs: programs(config),
-        };
+        let tree =
+            Tree { at: layout.root(), mark: layout.mark(), root: Root::Memory, programs: programs(config) };
         let instance = |instance: &InstanceSpec| {
             let slots = instance.volumes.iter().map(|volume| (volume.id.clone(), slot(&layout, volume)));
             (instance.id.clone(), Instance::new(&instance.id, tree.clone(), slots.collect()))

@@ -47,7 +47,8 @@ impl Namespace {
                         .and_then(|()| build())
                         .and_then(|()| own_namespace().map_err(step(failed)));
                     let failure = outcome.is_err();
-                    if tell.send(outcome.map(|id| (gettid().as_raw_nonzero().get(), id))).is_err() || failure {
+                    if tell.send(outcome.map(|id| (gettid().as_raw_nonzero().get(), id))).is_err() || failure
+                    {
                         return;
                     }
                     for birth in inbox {

@@ -18,7 +18,9 @@ pub fn missing() -> Option<String> {
         return Some("real disks need root, for loop devices and mounts".to_owned());
     }
     if let Err(error) = File::options().read(true).write(true).open("/dev/loop-control") {
-        return Some(format!("real disks need loop devices, and /dev/loop-control cannot be opened: {error}"));
+        return Some(format!(
+            "real disks need loop devices, and /dev/loop-control cannot be opened: {error}"
+        ));
     }
     let known = std::fs::read_to_string("/proc/filesystems").unwrap_or_default();
     let unknown = FILE_SYSTEMS.iter().find(|fs| !known.lines().any(|line| line.trim() == **fs) && !loads(fs));

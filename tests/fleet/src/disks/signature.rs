@@ -7,11 +7,8 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// Offset and bytes of each type's magic number.
-const MAGICS: [(FsType, u64, &[u8]); 3] = [
-    (FsType::Xfs, 0, b"XFSB"),
-    (FsType::Ext4, 1080, &[0x53, 0xEF]),
-    (FsType::Btrfs, 65_600, b"_BHRfS_M"),
-];
+const MAGICS: [(FsType, u64, &[u8]); 3] =
+    [(FsType::Xfs, 0, b"XFSB"), (FsType::Ext4, 1080, &[0x53, 0xEF]), (FsType::Btrfs, 65_600, b"_BHRfS_M")];
 
 /// Reads it; [`FsType::None`] if there is none that a fleet makes.
 ///

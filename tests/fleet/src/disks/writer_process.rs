@@ -36,11 +36,7 @@ impl WriterProcess {
     ///
     /// # Errors
     /// Its log cannot be opened, or it cannot be started.
-    pub fn start(
-        namespace: &Namespace,
-        mount_point: &Path,
-        plan: &WriterPlan,
-    ) -> Result<Self, MachineError> {
+    pub fn start(namespace: &Namespace, mount_point: &Path, plan: &WriterPlan) -> Result<Self, MachineError> {
         let failed = || step(format!("start the writer on {}", mount_point.display()));
         let log = File::options().append(true).create(true).open(&plan.log).map_err(failed())?;
         let mut command = Command::new(FLEET);

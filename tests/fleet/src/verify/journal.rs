@@ -113,7 +113,11 @@ impl XfsLog {
     }
 
     fn length(self) -> u64 {
-        if self.head >= self.tail { self.head - self.tail } else { self.head + self.size.saturating_sub(self.tail) }
+        if self.head >= self.tail {
+            self.head - self.tail
+        } else {
+            self.head + self.size.saturating_sub(self.tail)
+        }
     }
 }
 

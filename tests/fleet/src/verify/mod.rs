@@ -111,8 +111,7 @@ fn check(snapshot: &Path, verification: &mut Verification) -> Result<(), VerifyE
     if fs == FsType::None {
         return Ok(());
     }
-    let cut =
-        CutRecord::read(snapshot).map_err(|source| VerifyError::Record { path: path(), source })?;
+    let cut = CutRecord::read(snapshot).map_err(|source| VerifyError::Record { path: path(), source })?;
     verification.records = Some(records::check(snapshot, fs, &cut)?);
     Ok(())
 }

@@ -29,13 +29,13 @@ pub struct Records {
 /// Lets the file system of a clone recover as it would on a new instance, and reads it.
 pub(super) fn check(snapshot: &Path, fs: FsType, cut: &CutRecord) -> Result<Records, VerifyError> {
     let path = || snapshot.display().to_string();
-    let mount = |source: Box<dyn std::error::Error + Send + Sync>| VerifyError::Mount { path: path(), source };
+    let mount =
+        |source: Box<dyn std::error::Error + Send + Sync>| VerifyError::Mount { path: path(), source };
     let clone = clone_of(snapshot).map_err(|error| mount(error.into()))?;
     let device = LoopDevice::bind(&clone, "a clone of the snapshot").map_err(|error| mount(error.into()))?;
     // XFS refuses the UUID that the original, mounted or not, has as well.
     let flags: &[&str] = if fs == FsType::Xfs { &["nouuid"] } else { &[] };
-    let root =
-        Detached::mount(&device.path(), fs.as_str(), flags).map_err(|error| mount(error.into()))?;
+    let root = Detached::mount(&device.path(), fs.as_str(), flags).map_err(|error| mount(error.into()))?;
     let records = |source| VerifyError::Records { path: path(), source };
     let dir = root.path().join(DIR);
     let found = if dir.exists() { read_all(&dir).map_err(records)? } else { Found::default() };
@@ -45,8 +45,7 @@ pub(super) fn check(snapshot: &Path, fs: FsType, cut: &CutRecord) -> Result<Reco
 
 fn count(found: &Found, owed: impl Iterator<Item = u64>) -> Records {
     let present: BTreeSet<u64> = found.sequences.iter().copied().collect();
-    let mut records =
-        Records { present: present.len() as u64, torn: found.torn, ..Records::default() };
+    let mut records = Records { present: present.len() as u64, torn: found.torn, ..Records::default() };
     for sequence in owed {
         records.acknowledged += 1;
         if !present.contains(&sequence) {
@@ -82,9 +81,6 @@ mod tests {
     fn a_record_that_is_owed_and_absent_is_lost() {
         let found = Found { sequences: vec![3, 4, 6, 7], torn: 1 };
         let records = count(&found, [4, 5, 6].into_iter());
-        assert_eq!(
-            records,
-            Records { present: 4, acknowledged: 3, lost: 1, first_lost: Some(5), torn: 1 }
-        );
+        assert_eq!(records, Records { present: 4, acknowledged: 3, lost: 1, first_lost: Some(5), torn: 1 });
     }
 }

