@@ -74,7 +74,7 @@ fn judge(fs: &FileSystem, volume: &VolumeId) -> (bool, Option<String>) {
     if !others.is_empty() {
         return (true, Some(format!("together with {}", others.join(", "))));
     }
-    if fs.mounts.iter().any(|mount| mount.mount_point == Path::new("/")) {
+    if fs.mounts.iter().any(|mount| mount.path() == Path::new("/")) {
         return (true, Some("the root file system: only when the policy says freeze_root".to_owned()));
     }
     (true, None)

@@ -12,6 +12,7 @@ use rustix::process::Pid;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -21,6 +22,10 @@ const FIFREEZE: Opcode = opcode::read_write::<libc::c_int>(b'X', 119);
 const FITHAW: Opcode = opcode::read_write::<libc::c_int>(b'X', 120);
 /// `FS_IOC_GETFSUUID`, `_IOR(0x15, 0, struct fsuuid2)`: Linux 6.9 and later.
 const FS_IOC_GETFSUUID: Opcode = opcode::read::<FsUuid>(0x15, 0);
+
+/// How long `fork` waits for threads that are just ending.
+const FORK_TRIES: usize = 100;
+const FORK_PAUSE: Duration = Duration::from_millis(2);
 
 /// `struct fsuuid2` of the kernel.
 #[repr(C)]
@@ -64,7 +69,15 @@ pub fn filesystem_uuid(fd: BorrowedFd<'_>) -> Option<[u8; 16]> {
 /// `fork` failed, or this process has more than one thread: the child would inherit their locks,
 /// held by nobody.
 pub fn fork<T>(parents: T, child: impl FnOnce() -> u8) -> io::Result<(Pid, T)> {
-    let threads = std::fs::read_dir("/proc/self/task")?.count();
+    let mut threads = std::fs::read_dir("/proc/self/task")?.count();
+    for _ in 0..FORK_TRIES {
+        if threads == 1 {
+            break;
+        }
+        // One that was joined is listed for a moment longer.
+        std::thread::sleep(FORK_PAUSE);
+        threads = std::fs::read_dir("/proc/self/task")?.count();
+    }
     if threads != 1 {
         return Err(io::Error::other(format!("this process has {threads} threads, only one may fork")));
     }

@@ -3,14 +3,15 @@
 
 use crate::clock::Boottime;
 use crate::run_dir::{Holder, Lease, Leased, RunDir, RunDirError};
-use crate::volumes::mountinfo::{self, Mount};
+use crate::volumes::mountinfo::Mount;
+use crate::volumes::read_mounts;
 use crate::{describe, sys};
 use rustix::fd::AsFd;
 use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, open, statx};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 use stillframe_wire::Exit;
@@ -117,15 +118,15 @@ fn kill(holder: Holder) {
 
 /// A thread per file system: one that hangs holds up no other.
 fn thaw_lease(lease: &Lease) -> Thawed {
-    let mounts =
-        std::fs::read("/proc/self/mountinfo").map(|text| mountinfo::parse(&text)).unwrap_or_default();
+    let mounts = read_mounts(Path::new("/")).unwrap_or_default();
     let mut outcome = Thawed { run: Some(lease.run.clone()), ..Thawed::default() };
     let mut pending: Vec<&Leased> = lease.filesystems.iter().collect();
+    let mut threads = Vec::with_capacity(pending.len());
     let (sender, answers) = channel();
     for (n, leased) in lease.filesystems.iter().enumerate() {
         let sender = sender.clone();
         let of_it: Vec<Mount> = mounts.iter().filter(|mount| leased.is(mount.device)).cloned().collect();
-        std::thread::spawn(move || sender.send((n, thaw_one(&of_it))));
+        threads.push(std::thread::spawn(move || sender.send((n, thaw_one(&of_it)))));
     }
     drop(sender);
     let limit = Boottime::now().after(PATIENCE);
@@ -138,6 +139,10 @@ fn thaw_lease(lease: &Lease) -> Thawed {
             Ok(false) => outcome.not_frozen.push(mount_point),
             Err(error) => outcome.failed.push(Failed { mount_point, error }),
         }
+    }
+    if pending.is_empty() {
+        // A freeze that undoes a lease forks next, which only a single thread may.
+        threads.into_iter().for_each(|thread| drop(thread.join()));
     }
     for leased in pending {
         let error = format!("the thaw did not return within {} s; its disk may hang", PATIENCE.as_secs());
@@ -156,7 +161,7 @@ fn thaw_one(mounts: &[Mount]) -> Result<bool, String> {
     let mut error = String::new();
     for mount in mounts {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        let fd = match open(&mount.mount_point, flags, Mode::empty()) {
+        let fd = match open(mount.path(), flags, Mode::empty()) {
             Ok(fd) => fd,
             Err(errno) => {
                 error = format!("failed to open it: {errno}");

@@ -328,3 +328,19 @@ fn list_says_what_can_be_frozen() {
     let table = String::from_utf8(instance.helper(&["list"]).stdout).unwrap();
     assert!(table.starts_with("VOLUME") && table.contains("no file system of it is mounted"), "{table}");
 }
+
+#[test]
+fn a_volume_that_only_a_container_has_mounted_is_frozen_too() {
+    if !have_devices() {
+        return;
+    }
+    let _alone = alone();
+    // A namespace of its own mounts the file system, and the instance's no longer does.
+    let more = "unshare --mount --propagation private sh -c 'touch inner; exec sleep 120' >/dev/null 2>&1 &\n\
+                until [ -e inner ]; do :; done; umount a";
+    let instance = Instance::start_with(&[("ext4", "a")], more);
+    let outcome = instance.freeze(&instance.order(), &SignalFunction::willing()).finish();
+    ends_with(&outcome, Exit::Done, Verdict::Consistent, None);
+    assert_eq!(outcome.1.filesystems[0].verdict, FileSystemVerdict::Frozen);
+    assert!(outcome.1.snapshots[0].frozen);
+}

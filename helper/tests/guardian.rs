@@ -376,3 +376,78 @@ fn open_for_writing(pid: u32) -> Vec<String> {
         })
         .collect()
 }
+
+/// An instance whose volume is an image on another file system, which is not in the order: while that
+/// one is frozen, FIFREEZE of the volume hangs, as on a disk that has stopped.
+fn on_a_disk_that_can_hang() -> Instance {
+    let inner = "truncate -s 64M a/image; mkfs.ext4 -q -F -E lazy_itable_init=0,lazy_journal_init=0 a/image; mkdir inner; mount -o loop a/image inner; \
+                 rm /dev/disk/by-id/*; link vol0aaaaaaaaaaaaaa00 $(losetup -j $PWD/a/image -O NAME -n)";
+    Instance::start_with(&[("xfs", "a")], inner)
+}
+
+/// Whether a write into the volume on the disk that can hang gets through.
+fn inner_takes_writes(instance: &Instance) -> bool {
+    let file = instance.path(&instance.inside("inner")).join("probe");
+    let mut child = std::process::Command::new("sh")
+        .args(["-c", "echo x >> \"$0\"", file.to_str().unwrap()])
+        .spawn()
+        .unwrap();
+    let done = within(PROMISE + PROBE, || child.try_wait().unwrap().is_some());
+    if !done {
+        // It ends with the thaw that the instance's end brings.
+        let _ = child.kill();
+        std::mem::forget(child);
+    }
+    done
+}
+
+/// Whether the worker freezes and its file system's thread waits in the kernel.
+fn is_inside_a_call(worker: u32) -> bool {
+    if !matches!(name(worker).as_deref(), Some("sf:prime" | "sf:freeze")) {
+        return false;
+    }
+    let Ok(tasks) = std::fs::read_dir(format!("/proc/{worker}/task")) else { return false };
+    tasks
+        .flatten()
+        .filter_map(|task| std::fs::read_to_string(task.path().join("stat")).ok())
+        .any(|stat| stat.contains("(sf:fs0) D"))
+}
+
+#[test]
+fn a_worker_killed_inside_a_hanging_freeze_leaves_nothing_frozen() {
+    if !have_devices() {
+        return;
+    }
+    let _alone = alone();
+    let instance = std::sync::Arc::new(on_a_disk_that_can_hang());
+    for by in ["the guardian", "a kill"] {
+        let here = std::sync::Arc::downgrade(&instance);
+        let function = SignalFunction::deciding(move |signal| {
+            // Nothing is left to flush, so that FIFREEZE is the first to write, and to hang.
+            let instance = here.upgrade().unwrap();
+            let synced = instance.command("sync").args(["-f", &instance.inside("inner")]).status().unwrap();
+            assert!(synced.success());
+            assert!(instance.fsfreeze("-f", 0), "the disk hangs from here on");
+            Reply::Answer(yes(signal))
+        });
+        let mut order = instance.order();
+        order.max_freeze_ms = 300;
+        let mut helper = instance.freeze(&order, &function);
+        assert!(within(Duration::from_secs(5), || is_inside_a_call(helper.child.id())));
+        let guardian = instance.guardian(&helper).unwrap();
+        let worker = helper.child.id();
+        if by == "a kill" {
+            helper.signal(Kill::KILL);
+        }
+        // Past the deadline and the guardian's grace: the worker is being killed and cannot die.
+        let limit = Instant::now() + Duration::from_millis(900);
+        within(Duration::from_secs(2), || Instant::now() > limit);
+        assert!(is_alive(guardian) && helper.child.try_wait().unwrap().is_none(), "{by}: inside FIFREEZE");
+        assert!(instance.fsfreeze("-u", 0));
+        helper.child.wait().unwrap();
+        assert!(!is_alive(worker));
+        assert!(inner_takes_writes(&instance), "{by}: left frozen");
+        assert!(guardian_ends(guardian) && !instance.has_lease(), "{by}");
+        assert_eq!(function.frozen_signals(), 0);
+    }
+}

@@ -462,6 +462,37 @@ fn tags_that_cannot_be_copied_are_named_and_the_lineage_is_carried() {
 }
 
 #[test]
+fn a_volume_may_fill_the_last_tag_but_no_more() {
+    let with = |count: usize| {
+        let tags = (1..count).map(|n| (format!("key{n}"), String::new()));
+        let mut full = volume("vol-1", Some(("i-1", "/dev/sdf")));
+        full.tags.extend(tags);
+        planned(&policy(json!({})), &database_of(full))
+    };
+    // 50 less six of the set and one of the layout.
+    let plan = with(43);
+    assert_eq!((plan.orders[0].call.copy_volume_tags, plan.orders[0].layout_tags), (true, 1), "{plan}");
+    assert!(!with(44).orders[0].call.copy_volume_tags);
+}
+
+#[test]
+fn a_set_too_large_for_its_layout_carries_none_and_says_so() {
+    let tags: Tags = (0..27).map(|n| (format!("key{n}"), "x".to_owned())).collect();
+    let crowd = |count: usize| {
+        let volumes =
+            (0..count).map(|n| volume(&format!("vol-0123456789abcd{n:03}"), Some(("i-1", "/dev/xvdba"))));
+        let observed = empty().with(instance("i-1"), None, volumes.collect());
+        let plan = planned(&policy(json!({"tags": tags})), &observed);
+        (layout::decode(&plan.sets[0].call.tags).unwrap().len(), plan.warnings.last().cloned())
+    };
+    assert_eq!(
+        crowd(127),
+        (0, Some(Warning::LayoutDoesNotFit { instance: "i-1".into(), needed: 18, room: 17 }))
+    );
+    assert_eq!(crowd(120).0, 120);
+}
+
+#[test]
 fn a_volume_taken_by_itself_takes_its_tags_along() {
     let mut detached = volume("vol-1", None);
     detached.tags.extend(tags_of(&[

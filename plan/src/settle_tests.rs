@@ -224,6 +224,15 @@ fn a_volume_that_left_the_stopped_instance_stays_crash() {
 }
 
 #[test]
+fn a_volume_that_others_may_write_to_stays_crash() {
+    let mut after = seen(stopped("i-1", LastStop::ByUser));
+    let Evidence::SeenAfter { volumes, .. } = &mut after else { panic!() };
+    volumes[1].multi_attach = true;
+    let settled = settle(&policy(json!({})), &expected(by_stop(LastStop::ByUser)), 1, &after, &made_set());
+    assert_eq!(labels(&settled), [("snap-1", OFFLINE, None), ("snap-2", CRASH, Some(LeftReason::Moved))]);
+}
+
+#[test]
 fn a_detached_volume_is_offline_only_if_it_is_still_detached() {
     let expected = Expectation {
         target: Target::Volume("vol-1".into()),
@@ -244,6 +253,11 @@ fn a_detached_volume_is_offline_only_if_it_is_still_detached() {
                 state: VolumeState::Available,
                 ..volume("vol-1", Some(("i-1", "/dev/sdf")))
             }]),
+            CRASH,
+        ),
+        (
+            "in use, though it is not said where",
+            after(vec![Volume { state: VolumeState::InUse, ..volume("vol-1", None) }]),
             CRASH,
         ),
         ("gone", after(vec![]), CRASH),

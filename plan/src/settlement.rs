@@ -44,7 +44,7 @@ pub enum LeftReason {
     NotPlanned,
     /// The report does not name this snapshot.
     NotReported,
-    /// The volume was not where it had been.
+    /// The volume was not where it had been, or not there alone.
     Moved,
 }
 

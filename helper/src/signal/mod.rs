@@ -5,8 +5,6 @@ mod resolver;
 
 use crate::describe;
 use aws_config::BehaviorVersion;
-use aws_config::environment::region::EnvironmentVariableRegionProvider;
-use aws_config::meta::region::RegionProviderChain;
 use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
@@ -98,7 +96,7 @@ impl Signaller {
     /// Neither can be found, or the credentials end within `longest` and a margin.
     pub async fn connect(function: &str, longest: Duration) -> Result<Self, SignalError> {
         let http = Builder::new()
-            .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc))
+            .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
             .pool_idle_timeout(REST)
             .build_with_resolver(Resolver::default());
         let limits = TimeoutConfig::builder()
@@ -107,14 +105,12 @@ impl Signaller {
             .operation_attempt_timeout(ANSWER)
             .operation_timeout(ANSWER)
             .build();
-        let config = aws_config::defaults(BehaviorVersion::latest())
+        let mut config = aws_config::defaults(BehaviorVersion::latest());
+        if let Some(region) = known_region(function, |name| std::env::var(name).ok()) {
+            config = config.region(region);
+        }
+        let config = config
             .http_client(http)
-            .region(
-                RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
-                    .or_else(region_of(function))
-                    .or_else(std::env::var("AWS_SSM_REGION_NAME").ok().map(Region::new))
-                    .or_default_provider(),
-            )
             .retry_config(RetryConfig::disabled())
             .timeout_config(limits)
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
@@ -176,6 +172,15 @@ fn cause<E: ProvideErrorMetadata + std::error::Error + 'static>(error: &SdkError
     format!("HTTP status {}: {}", answer.status().as_u16(), said.join(": "))
 }
 
+/// The region, as far as it can be had without asking the instance's metadata. Nothing also where the
+/// environment says it, which the SDK reads itself.
+fn known_region(function: &str, variable: impl Fn(&str) -> Option<String>) -> Option<Region> {
+    if variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION")).is_some() {
+        return None;
+    }
+    region_of(function).or_else(|| variable("AWS_SSM_REGION_NAME").map(Region::new))
+}
+
 /// The region of a function that is named by its ARN.
 fn region_of(function: &str) -> Option<Region> {
     let mut parts = function.split(':');
@@ -235,5 +240,13 @@ mod tests {
         assert_eq!(region, Some(Region::new("eu-north-1")));
         assert_eq!(region_of("signal"), None);
         assert_eq!(region_of("123456789012:function:signal"), None);
+    }
+
+    #[test]
+    fn the_environment_comes_before_the_agent() {
+        let agent = |name: &str| (name == "AWS_SSM_REGION_NAME").then(|| "us-east-1".to_owned());
+        assert_eq!(known_region("signal", agent), Some(Region::new("us-east-1")));
+        assert_eq!(known_region("signal", |_| Some("eu-west-1".to_owned())), None);
+        assert_eq!(known_region("signal", |_| None), None);
     }
 }

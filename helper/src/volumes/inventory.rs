@@ -3,7 +3,7 @@
 
 use super::mountinfo::{self, DeviceNumber, Mount};
 use super::sysfs::{Below, Sysfs, last_component};
-use super::{by_id, sysfs};
+use super::{by_id, namespaces, sysfs};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -78,12 +78,10 @@ impl Inventory {
     /// # Errors
     /// mountinfo cannot be read.
     pub fn read(root: &Path) -> Result<Self, InventoryError> {
-        let path = root.join("proc/self/mountinfo");
-        let text = fs::read(&path).map_err(|source| InventoryError::Mountinfo { path, source })?;
         let sysfs = Sysfs::new(root);
         let volumes = by_id::attached(root, &sysfs);
         let disks = volumes.iter().map(|(volume, disk)| (disk.clone(), volume.clone())).collect();
-        let mounts = mountinfo::parse(&text);
+        let mounts = read_mounts(root)?;
         let walk = Walk { root, sysfs: &sysfs, disks, mounts: &mounts };
         let mut btrfs = sysfs.btrfs();
         let mut filesystems = Vec::new();
@@ -131,7 +129,19 @@ impl Inventory {
     }
 }
 
-/// Mounts by super block, in the order of each one's first; whole mounts before parts.
+/// Every mount of the machine: first this process's own, then those of other mount namespaces.
+///
+/// # Errors
+/// mountinfo cannot be read.
+pub fn read_mounts(root: &Path) -> Result<Vec<Mount>, InventoryError> {
+    let path = root.join("proc/self/mountinfo");
+    let text = fs::read(&path).map_err(|source| InventoryError::Mountinfo { path, source })?;
+    let mut mounts = mountinfo::parse(&text);
+    mounts.extend(namespaces::other_mounts(root));
+    Ok(mounts)
+}
+
+/// Mounts by super block, in the order of each one's first; our own before others', whole before parts.
 fn by_super_block(mounts: &[Mount]) -> Vec<(DeviceNumber, Vec<Mount>)> {
     let mut found: Vec<(DeviceNumber, Vec<Mount>)> = Vec::new();
     for mount in mounts {
@@ -144,7 +154,7 @@ fn by_super_block(mounts: &[Mount]) -> Vec<(DeviceNumber, Vec<Mount>)> {
         }
     }
     for (_, same) in &mut found {
-        same.sort_by_key(|mount| mount.root != Path::new("/"));
+        same.sort_by_key(|mount| (mount.through.is_some(), mount.root != Path::new("/")));
     }
     found
 }
@@ -211,11 +221,11 @@ impl Walk<'_> {
         }
     }
 
-    /// The mount that a path lies on: the deepest, and of two at one place the later.
+    /// The mount of ours that a path lies on: the deepest, and of two at one place the later.
     fn mount_of(&self, path: &Path) -> Option<&Mount> {
         self.mounts
             .iter()
-            .filter(|mount| path.starts_with(&mount.mount_point))
+            .filter(|mount| mount.through.is_none() && path.starts_with(&mount.mount_point))
             .max_by_key(|mount| mount.mount_point.components().count())
     }
 

@@ -48,7 +48,7 @@ impl Kept {
         let mut error = OpenError::Covered { mount_point: target.mount_point().to_owned() };
         for mount in &target.mounts {
             let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::DIRECTORY;
-            let fd = match open(&mount.mount_point, flags, Mode::empty()) {
+            let fd = match open(mount.path(), flags, Mode::empty()) {
                 Ok(fd) => fd,
                 Err(source) => {
                     error = OpenError::Open { mount_point: mount.mount_point.clone(), source };

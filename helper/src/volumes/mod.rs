@@ -5,10 +5,11 @@ mod by_id;
 mod inventory;
 mod kept;
 pub mod mountinfo;
+mod namespaces;
 mod sysfs;
 mod targets;
 
-pub use inventory::{FileSystem, Inventory, InventoryError};
+pub use inventory::{FileSystem, Inventory, InventoryError, read_mounts};
 pub use kept::{Kept, OpenError};
 pub use targets::{ResolveError, Target, resolve};
 

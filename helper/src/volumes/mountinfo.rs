@@ -44,6 +44,20 @@ pub struct Mount {
     pub fs_type: String,
     /// What was mounted, as `mount` was told it.
     pub source: PathBuf,
+    /// The root directory from which `mount_point` counts, for a mount of another mount namespace:
+    /// `/proc/<pid>/root`.
+    pub through: Option<PathBuf>,
+}
+
+impl Mount {
+    /// Where this process reaches the mount.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        match (&self.through, self.mount_point.strip_prefix("/")) {
+            (Some(through), Ok(relative)) => through.join(relative),
+            _ => self.mount_point.clone(),
+        }
+    }
 }
 
 /// Every mount of a mountinfo file, in its order: a later one covers an earlier one.
@@ -65,7 +79,15 @@ fn line(line: &[u8]) -> Option<Mount> {
     fields.find(|field| *field == b"-")?;
     let fs_type = std::str::from_utf8(fields.next()?).ok().filter(|name| !name.is_empty())?.to_owned();
     let source = unescape(fields.next()?);
-    mount_point.is_absolute().then_some(Mount { id, device, root, mount_point, fs_type, source })
+    mount_point.is_absolute().then_some(Mount {
+        id,
+        device,
+        root,
+        mount_point,
+        fs_type,
+        source,
+        through: None,
+    })
 }
 
 /// Blank, tab, newline and backslash are written as a backslash and three octal digits.
@@ -104,6 +126,7 @@ mod tests {
                 mount_point: "/srv/pg data".into(),
                 fs_type: "ext4".to_owned(),
                 source: "/dev/nvme1n1".into(),
+                through: None,
             }]
         );
     }

@@ -102,7 +102,7 @@ pub fn resolve(inventory: &Inventory, ordered: &[VolumeId]) -> Result<Vec<Target
             mounts: fs.mounts.clone(),
             volumes: fs.backing.volumes.iter().cloned().collect(),
             layout: fs.backing.layout(),
-            is_root: fs.mounts.iter().any(|mount| mount.mount_point == Path::new("/")),
+            is_root: fs.mounts.iter().any(|mount| mount.path() == Path::new("/")),
             level: level(fs, &touched, &mut BTreeSet::new()),
         });
     }

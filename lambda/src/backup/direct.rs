@@ -2,10 +2,12 @@
 //! all as the plan says. What is certainly not executed is tried again; what may have been is left to
 //! settling, which looks by run tag.
 
-use super::{case::Case, pace::Pace, stop::Stop};
-use crate::aws::{CallError, Cause, CreateSnapshot, CreateSnapshots, MadeSnapshot, Observe, SetRequest};
+use super::{case::Case, deadline::Deadline, pace::Pace, stop::Stop};
+use crate::aws::{
+    CallError, Cause, CreateSnapshot, CreateSnapshots, MadeSnapshot, Observe, SetRequest, StopHistory,
+};
 use std::{future::Future, time::Duration};
-use stillframe_plan::{Evidence, Plan, SetCall, Target};
+use stillframe_plan::{Evidence, Expectation, Instance, InstanceState, Means, Plan, SetCall, Target, Way};
 
 /// How long one call may take: nobody is frozen.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -21,17 +23,25 @@ pub struct Direct {
     pub create_snapshots: CreateSnapshots,
     /// One volume by itself.
     pub create_snapshot: CreateSnapshot,
-    /// The look before and after.
+    /// The look afterwards.
     pub observe: Observe,
+    /// How instances that are stopped afterwards came to be so: a describing call does not tell.
+    pub stop_history: StopHistory,
 }
 
 impl Direct {
     /// Carries out the plan's sets and volumes, then looks at their instances and volumes again: the
-    /// second half of the evidence that nothing could write.
+    /// second half of the evidence that nothing could write. When time is nearly up the rest is left to
+    /// a continuation, and only what was done has a case.
     ///
     /// # Errors
     /// The second look failed. The snapshots that were made stay `crash`.
-    pub async fn all<'p>(&self, plan: &'p Plan, pace: &mut Pace) -> Result<Vec<Case<'p>>, Stop> {
+    pub async fn all<'p>(
+        &self,
+        plan: &'p Plan,
+        pace: &mut Pace,
+        deadline: &Deadline,
+    ) -> Result<Vec<Case<'p>>, Stop> {
         let mut cases: Vec<Case<'p>> = plan
             .expectations()
             .into_iter()
@@ -40,13 +50,14 @@ impl Direct {
             .collect();
         // The plan gives expectations in the order of its own lists.
         let mut answers = Vec::new();
-        for set in &plan.sets {
+        for set in plan.sets.iter().take_while(|_| !deadline.is_near()) {
             answers.push(self.set(&set.call, pace).await.map(|_| ()));
         }
-        for volume in &plan.volumes {
+        for volume in plan.volumes.iter().take_while(|_| !deadline.is_near()) {
             let call = || self.create_snapshot.call(&volume.volume, &volume.tags, &volume.description, LIMIT);
             answers.push(patiently(call, pace).await.map(|_| ()));
         }
+        cases.truncate(answers.len());
         self.look_again(&mut cases, answers).await?;
         Ok(cases)
     }
@@ -84,10 +95,7 @@ impl Direct {
             case.evidence = match answer {
                 Err(error) => Evidence::CallFailed { cause: error.to_string() },
                 Ok(()) => Evidence::SeenAfter {
-                    instance: match &case.expected.target {
-                        Target::Instance(id) => instances.iter().find(|seen| &seen.id == id).cloned(),
-                        Target::Volume(_) => None,
-                    },
+                    instance: self.seen_after(&case.expected, &instances).await,
                     volumes: volumes
                         .iter()
                         .filter(|seen| case.expected.volumes.contains(&seen.id))
@@ -97,6 +105,21 @@ impl Direct {
             };
         }
         Ok(())
+    }
+
+    /// The instance of a set as it is now, with its last stop where a claim rests on that.
+    async fn seen_after(&self, expected: &Expectation, instances: &[Instance]) -> Option<Instance> {
+        let Target::Instance(id) = &expected.target else { return None };
+        let mut instance = instances.iter().find(|seen| &seen.id == id).cloned()?;
+        if matches!(expected.means, Means::Direct(Way::Stopped(_)))
+            && instance.state == InstanceState::Stopped
+        {
+            match self.stop_history.call(&instance).await {
+                Ok(stop) => instance.last_stop = stop,
+                Err(error) => tracing::warn!(%error, %id, "not known how it was stopped"),
+            }
+        }
+        Some(instance)
     }
 }
 

@@ -26,8 +26,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How far SSM's clock may be behind ours.
 const SKEW: TimeDelta = TimeDelta::seconds(60);
-/// After how long an order whose sending is unknown, and which nothing shows, was not sent.
-const SHOWS_UP: Duration = Duration::from_secs(30);
+/// After how long an order whose sending is unknown, and which nothing shows, was not sent. (A command
+/// that was sent shows after about a second.)
+const SHOWS_UP: Duration = Duration::from_secs(10);
 
 /// One order that was sent, or perhaps sent.
 #[derive(Debug)]
@@ -73,6 +74,15 @@ impl Flight {
     }
 }
 
+/// What came of the flights.
+#[derive(Debug, Default)]
+pub struct Landed {
+    /// Cases whose order nobody has: their sending was unknown, and nothing of them showed up.
+    pub absent: Vec<usize>,
+    /// Instances that should be told to thaw.
+    pub to_thaw: Vec<InstanceId>,
+}
+
 /// Looks at what became of orders.
 #[derive(Debug, Clone)]
 pub struct Gather {
@@ -86,8 +96,8 @@ impl Gather {
         Self { invocations }
     }
 
-    /// Waits until every flight has ended and tells the cases; `to_thaw` gets the instances that should
-    /// be told to thaw. `since`: when the first of them was sent.
+    /// Waits until every flight has ended; tells the cases and `landed`. `since`: when the first of them
+    /// was sent.
     ///
     /// # Errors
     /// Time is nearly up; the cases that have ended are told.
@@ -97,7 +107,7 @@ impl Gather {
         cases: &mut [Case<'_>],
         since: DateTime<Utc>,
         deadline: &Deadline,
-        to_thaw: &mut Vec<InstanceId>,
+        landed: &mut Landed,
     ) -> Result<(), Stop> {
         let known: BTreeSet<String> = flights.iter().filter_map(|flight| flight.command.clone()).collect();
         let mut pause = FIRST_PAUSE;
@@ -119,11 +129,12 @@ impl Gather {
                     Some(invocation) if invocation.stage != Stage::UnderWay => {
                         (case.evidence, case.report) = self.read(invocation, &flight.run).await;
                         if needs_thaw(invocation) {
-                            to_thaw.push(flight.instance);
+                            landed.to_thaw.push(flight.instance);
                         }
                     }
                     None if flight.command.is_none() && flight.left.elapsed() > SHOWS_UP => {
                         case.evidence = Evidence::NotSent { cause: flight.cause };
+                        landed.absent.push(flight.case);
                     }
                     _ => still.push(flight),
                 }

@@ -86,6 +86,7 @@ impl BackupFunction {
                     create_snapshots: CreateSnapshots::new(&account),
                     create_snapshot: CreateSnapshot::new(&account),
                     observe: observe.clone(),
+                    stop_history: StopHistory::new(&account),
                 },
                 dispatch: Dispatch::new(
                     SendCommand::new(&account),

@@ -55,8 +55,7 @@ pub struct RunReport {
 /// The snapshots of one instance (or of one detached volume) from one run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RestorePoint {
-    /// The instance; absent for a detached volume.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The instance; null for a detached volume.
     pub instance: Option<String>,
     /// The run that made it.
     pub run: String,

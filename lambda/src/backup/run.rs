@@ -6,7 +6,7 @@ use super::{
     deadline::Deadline,
     direct::Direct,
     dispatch::Dispatch,
-    gather::{Flight, Gather},
+    gather::{Flight, Gather, Landed},
     observe::{Eyes, before_all},
     pace::Pace,
     prune,
@@ -23,8 +23,8 @@ use crate::{
 };
 use std::{collections::BTreeMap, time::Duration};
 use stillframe_plan::{
-    Consistency, Evidence, InstanceId, Limits, Observed, Plan, Policy, RunId, Settlement, Slot, SnapshotId,
-    plan,
+    Consistency, Evidence, InstanceId, Limits, MOST_ATTEMPTS, Observed, Plan, Policy, RunId, Settlement,
+    Slot, SnapshotId, plan,
 };
 
 /// Pause before orders that were throttled are sent again, times the attempt.
@@ -63,15 +63,23 @@ impl Run<'_> {
     /// # Errors
     /// Time is nearly up, or a step failed without which the run cannot go on.
     pub async fn through(&mut self) -> Result<(), Stop> {
-        let (plan, observed) = self.plan().await?;
+        let (mut plan, mut observed) = self.plan().await?;
         self.metrics.volumes_selected = Some(plan.brief().selected);
+        let mut promoted = BTreeMap::new();
+        if !plan.dry_run {
+            promoted = self.settle_earlier(&plan, &observed).await?;
+            if !promoted.is_empty() {
+                // What is good now is not to be made again.
+                relabel(&mut observed.snapshots, &promoted);
+                plan = self.plan_from(&observed);
+            }
+        }
         tell::planned(&plan, &mut self.report);
         if plan.dry_run {
             self.report.plan = Some(format!("{plan}\n{}", stillframe_plan::prune(self.policy, &observed)));
             self.report.status = Status::DryRun;
             return Ok(());
         }
-        let mut promoted = self.settle_earlier(&plan, &observed).await?;
         promoted.extend(self.back_up(&plan).await?);
         self.prune(&promoted).await?;
         self.report.status = self.report.how_it_ended();
@@ -96,17 +104,20 @@ impl Run<'_> {
         let to_thaw =
             self.hands.eyes.ended_frozen(&waited_for).await.map_err(Stop::at("look at ended orders"))?;
         self.thaw(&to_thaw).await;
-        let limits = Limits::default();
-        let mut made = plan(self.policy, &self.run, &observed, &limits);
+        let mut made = self.plan_from(&observed);
         let asked_before = observed.instances.clone();
         for (instance, error) in self.hands.eyes.look_at_stops(&made, &mut observed).await {
             let message = format!("not known how it was stopped: {error}");
             self.report.warnings.push(Note::about(instance.as_str(), "stop-unknown", message));
         }
         if observed.instances != asked_before {
-            made = plan(self.policy, &self.run, &observed, &limits);
+            made = self.plan_from(&observed);
         }
         Ok((made, observed))
+    }
+
+    fn plan_from(&self, observed: &Observed) -> Plan {
+        plan(self.policy, &self.run, observed, &Limits::default())
     }
 
     /// Settles what a killed run left of this slot: its reports are still to be had from SSM.
@@ -150,18 +161,23 @@ impl Run<'_> {
     /// Carries out the plan: direct snapshots, orders, and whatever settling asks for.
     async fn back_up(&mut self, plan: &Plan) -> Result<BTreeMap<SnapshotId, Consistency>, Stop> {
         let mut pace = Pace::of_cuts();
-        let direct = self.hands.direct.all(plan, &mut pace).await?;
+        let direct = self.hands.direct.all(plan, &mut pace, &self.deadline).await?;
         let mut promoted = BTreeMap::new();
         if !direct.is_empty() {
             let judgement = self.hands.settle.judge(self.policy, &self.run, &direct).await?;
             promoted.extend(self.conclude(&direct, judgement).await);
+            self.deadline.check()?;
         }
         let mut cases = Case::of_orders(plan);
         let mut waiting: Vec<usize> = (0..cases.len()).collect();
         while !waiting.is_empty() {
-            self.fly(plan, &mut cases, &waiting, &mut pace).await?;
+            waiting = self.fly(plan, &mut cases, &waiting, &mut pace).await?;
+            if !waiting.is_empty() {
+                continue;
+            }
             let mut judgement = self.hands.settle.judge(self.policy, &self.run, &cases).await?;
-            if fall_back(&mut cases, &judgement.settlement, &self.hands.direct, &mut pace).await {
+            let hands = self.hands;
+            if fall_back(&mut cases, &judgement.settlement, &hands.direct, &mut pace, &self.deadline).await? {
                 judgement = self.hands.settle.judge(self.policy, &self.run, &cases).await?;
             }
             waiting = requeued(&judgement.settlement);
@@ -177,14 +193,15 @@ impl Run<'_> {
         Ok(promoted)
     }
 
-    /// Sends the orders of these cases and waits for their end.
+    /// Sends the orders of these cases and waits for their end. Returns the cases whose order is to be
+    /// sent again: whether it was sent was not known, and the look for it has shown that it was not.
     async fn fly(
         &mut self,
         plan: &Plan,
         cases: &mut [Case<'_>],
         waiting: &[usize],
         pace: &mut Pace,
-    ) -> Result<(), Stop> {
+    ) -> Result<Vec<usize>, Stop> {
         let key =
             signing_key::load_or_make(&self.hands.parameters, &self.hands.config.key_parameter()).await?;
         let since = self.hands.config.clock.now();
@@ -195,10 +212,12 @@ impl Run<'_> {
             let sending = self.hands.dispatch.order(plan, order, &key, pace).await;
             flights.extend(Flight::of(*at, cases, sending));
         }
-        let mut to_thaw = Vec::new();
-        let gathered = self.hands.gather.all(flights, cases, since, &self.deadline, &mut to_thaw).await;
-        self.thaw(&to_thaw).await;
-        gathered
+        let mut landed = Landed::default();
+        let gathered = self.hands.gather.all(flights, cases, since, &self.deadline, &mut landed).await;
+        self.thaw(&landed.to_thaw).await;
+        gathered?;
+        landed.absent.retain(|at| cases.get(*at).is_some_and(|case| case.attempt < MOST_ATTEMPTS));
+        Ok(landed.absent)
     }
 
     /// The last resort for instances whose helper ended without proof that all is thawed.
@@ -216,7 +235,7 @@ impl Run<'_> {
         judgement: Judgement,
     ) -> BTreeMap<SnapshotId, Consistency> {
         let promoted = self.promote(&judgement.settlement).await;
-        tell::settled(cases, &judgement, &promoted, &mut self.report);
+        tell::settled(self.policy.consistency, cases, &judgement, &promoted, &mut self.report);
         promoted
     }
 

@@ -1,7 +1,7 @@
 //! Settling, carried out: find the run's snapshots by their tag, have the plan judge each case, write
 //! the labels, take the sets that fell back.
 
-use super::{case::Case, direct::Direct, pace::Pace, stop::Stop};
+use super::{case::Case, deadline::Deadline, direct::Direct, pace::Pace, stop::Stop};
 use crate::aws::{CallError, CreateTags, Observe};
 use std::{collections::BTreeMap, time::Duration};
 use stillframe_plan::{
@@ -73,13 +73,18 @@ pub fn judge_by(policy: &Policy, cases: &[Case<'_>], snapshots: Vec<Snapshot>) -
     Judgement { settlement, snapshots }
 }
 
-/// Takes the crash-consistent set of every case that is to fall back and has not done so.
+/// Takes the crash-consistent set of every case that is to fall back and has not done so. Whether there
+/// was any.
+///
+/// # Errors
+/// Time is nearly up.
 pub async fn fall_back(
     cases: &mut [Case<'_>],
     settlement: &Settlement,
     direct: &Direct,
     pace: &mut Pace,
-) -> bool {
+    deadline: &Deadline,
+) -> Result<bool, Stop> {
     let mut taken = false;
     for (case, set) in cases.iter_mut().zip(&settlement.sets) {
         let Outcome::Fallback { .. } = set.outcome else { continue };
@@ -87,10 +92,11 @@ pub async fn fall_back(
         if case.fallback.is_some() {
             continue;
         }
+        deadline.check()?;
         case.fallback = Some(direct.set(call, pace).await.map(|_| ()).map_err(|error| error.to_string()));
         taken = true;
     }
-    taken
+    Ok(taken)
 }
 
 /// Which cases are to be sent again.

@@ -30,8 +30,10 @@ pub fn planned(plan: &Plan, report: &mut RunReport) {
     report.warnings.extend(plan.warnings.iter().map(|warning| Note::new(word(warning), warning.to_string())));
 }
 
-/// Tells what became of the cases. `promoted`: the labels that were written.
+/// Tells what became of the cases. `asked`: what the policy asks for; `promoted`: the labels that were
+/// written.
 pub fn settled(
+    asked: Consistency,
     cases: &[Case<'_>],
     judgement: &Judgement,
     promoted: &BTreeMap<SnapshotId, Consistency>,
@@ -43,14 +45,14 @@ pub fn settled(
         if made_earlier && !matches!(set.outcome, Outcome::Promote { .. }) {
             continue;
         }
-        notes(case, set, report);
+        notes(asked, case, set, report);
         if !set.members.is_empty() {
             report.restore_points.push(restore_point(case, set, &judgement.snapshots, promoted));
         }
     }
 }
 
-fn notes(case: &Case<'_>, set: &Settled, report: &mut RunReport) {
+fn notes(asked: Consistency, case: &Case<'_>, set: &Settled, report: &mut RunReport) {
     let instance = case.expected.instance.as_ref().map(ToString::to_string);
     let note = |reason: &str, message: String| Note {
         instance: instance.clone(),
@@ -70,7 +72,7 @@ fn notes(case: &Case<'_>, set: &Settled, report: &mut RunReport) {
             report.failures.push(note("no-snapshot", why));
         }
         Outcome::Requeue { reason } => report.failures.push(note("throttled", reason.clone())),
-        Outcome::Crash { reason } if case.order.is_some() => {
+        Outcome::Crash { reason } if asked > Consistency::Crash => {
             report.warnings.push(note("crash-consistent", reason.clone()));
         }
         Outcome::Wait => report.warnings.push(note("under-way", "the order has not ended".to_owned())),
@@ -99,7 +101,7 @@ fn restore_point(
         Outcome::Crash { reason } => Some(reason.as_str()),
         _ => None,
     };
-    let members: Vec<PointSnapshot> = set
+    let mut members: Vec<PointSnapshot> = set
         .members
         .iter()
         .map(|member| {
@@ -107,6 +109,7 @@ fn restore_point(
             point_snapshot(member, label, reason, snapshots, case.report.as_ref())
         })
         .collect();
+    members.sort_by(|a, b| a.volume.cmp(&b.volume));
     RestorePoint {
         instance: case.expected.instance.as_ref().map(ToString::to_string),
         run: set.run.to_string(),

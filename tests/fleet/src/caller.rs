@@ -105,7 +105,8 @@ mod tests {
         let callers = Callers::default();
         let instance = Caller::Instance("i-0aaaaaaaaaaaaaaa1".to_owned());
         let key = callers.issue(instance.clone()).access_key_id;
-        let header = format!("AWS4-HMAC-SHA256 Credential={key}/20261122/eu-central-1/lambda/aws4_request, x");
+        let header =
+            format!("AWS4-HMAC-SHA256 Credential={key}/20261122/eu-central-1/lambda/aws4_request, x");
         assert_eq!(callers.of(Some(&header)), instance);
         assert_eq!(callers.of(Some("AWS4-HMAC-SHA256 Credential=AKIAOTHER/x")), Caller::Operator);
         assert_eq!(callers.of(Some("Credential=")), Caller::Operator);

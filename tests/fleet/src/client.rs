@@ -2,8 +2,8 @@
 //! far as those need; the AWS CLI and boto3 do the rest.
 
 use crate::machine::InstanceMounts;
-pub use crate::server::control_bodies::{SnapshotFile, SnapshotRecord, Time};
 use crate::server::control_bodies::{Quiet, State};
+pub use crate::server::control_bodies::{SnapshotFile, SnapshotRecord, Time};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -64,7 +64,8 @@ impl Client {
     /// A client of the region that listens there: `http://127.0.0.1:PORT`.
     #[must_use]
     pub fn new(endpoint: &str) -> Self {
-        let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).build();
+        let config =
+            Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).build();
         Self { endpoint: endpoint.trim_end_matches('/').to_owned(), agent: config.into() }
     }
 
@@ -264,7 +265,8 @@ impl Client {
     /// # Errors
     /// EC2 refused.
     pub fn ec2(&self, action: &str, parameters: &[(&str, &str)]) -> Result<String, ClientError> {
-        let form = [("Action", action), ("Version", "2016-11-15")].into_iter().chain(parameters.iter().copied());
+        let form =
+            [("Action", action), ("Version", "2016-11-15")].into_iter().chain(parameters.iter().copied());
         text(&self.endpoint, received(&self.endpoint, self.agent.post(&self.endpoint).send_form(form))?)
     }
 
@@ -278,7 +280,10 @@ impl Client {
             .post(&self.endpoint)
             .header("X-Amz-Target", format!("AmazonSSM.{operation}"))
             .header("Content-Type", "application/x-amz-json-1.1");
-        parse(&self.endpoint, &text(&self.endpoint, received(&self.endpoint, request.send(body.to_string()))?)?)
+        parse(
+            &self.endpoint,
+            &text(&self.endpoint, received(&self.endpoint, request.send(body.to_string()))?)?,
+        )
     }
 
     // ---- Control endpoints.
@@ -298,10 +303,7 @@ impl Client {
     }
 }
 
-fn received(
-    url: &str,
-    answer: Result<Response<Body>, ureq::Error>,
-) -> Result<Response<Body>, ClientError> {
+fn received(url: &str, answer: Result<Response<Body>, ureq::Error>) -> Result<Response<Body>, ClientError> {
     answer.map_err(|error| ClientError::Http { url: url.to_owned(), source: Box::new(error) })
 }
 

@@ -95,8 +95,7 @@ impl Faults {
     /// # Errors
     /// The operation or the fault does not exist.
     pub fn add(&self, order: FaultOrder) -> Result<(), FaultError> {
-        let operation =
-            operation::named(&order.op).ok_or_else(|| FaultError::Operation(order.op.clone()))?;
+        let operation = operation::named(&order.op).ok_or_else(|| FaultError::Operation(order.op.clone()))?;
         let fault = read(&order.fault).ok_or_else(|| FaultError::Fault(order.fault.clone()))?;
         lock(&self.0).push(Armed { operation, fault, order });
         Ok(())

@@ -1,7 +1,7 @@
 //! A whole fleet: machines, region and listener, from a spec to the last clean-up.
 
-use crate::disks::{self, Disks};
 use crate::diskless::Diskless;
+use crate::disks::{self, Disks};
 use crate::latency::UnknownOperation;
 use crate::machine::{MachineError, Machines};
 use crate::region::Region;

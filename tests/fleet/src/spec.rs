@@ -287,7 +287,11 @@ impl Spec {
             for volume in &instance.volumes {
                 check_volume(volume, &mut ids)?;
                 if !devices.insert(&volume.device) {
-                    return value("device", &volume.id, format!("{} is taken on {}", volume.device, instance.id));
+                    return value(
+                        "device",
+                        &volume.id,
+                        format!("{} is taken on {}", volume.device, instance.id),
+                    );
                 }
                 if let Some(mount) = &volume.mount
                     && !mounts.insert(mount)
@@ -319,7 +323,9 @@ fn check_volume<'a>(volume: &'a VolumeSpec, ids: &mut BTreeSet<&'a str>) -> Resu
         return value("writer", &volume.id, "needs a file system");
     }
     match &volume.mount {
-        Some(mount) if !mount.starts_with('/') => value("mount", &volume.id, format!("{mount} is not absolute")),
+        Some(mount) if !mount.starts_with('/') => {
+            value("mount", &volume.id, format!("{mount} is not absolute"))
+        }
         Some(_) if volume.fs_type() == FsType::None => value("mount", &volume.id, "needs a file system"),
         _ => Ok(()),
     }

@@ -77,7 +77,12 @@ fn what_is_wrong_is_named() {
         (volume("fs = \"none\"\nwriter = true"), "writer"),
         (volume("fs = \"none\"\nmount = \"/srv\""), "mount"),
         (volume("[[instance.volume]]\nid = \"vol-0aaaaaaaaaaaaaa01\""), "vol-0aaaaaaaaaaaaaa01"),
-        (volume("device = \"/dev/sdf\"\n[[instance.volume]]\nid = \"vol-0aaaaaaaaaaaaaa02\"\ndevice = \"/dev/sdf\""), "device"),
+        (
+            volume(
+                "device = \"/dev/sdf\"\n[[instance.volume]]\nid = \"vol-0aaaaaaaaaaaaaa02\"\ndevice = \"/dev/sdf\"",
+            ),
+            "device",
+        ),
         ("[latency_ms]\nCreateSnapshotz = 4".to_owned(), "CreateSnapshotz"),
         ("[function]\ntimeout_s = 0".to_owned(), "timeout_s"),
     ] {

@@ -94,7 +94,9 @@ impl Trail {
         let mut found: Vec<(usize, &Event)> = events
             .iter()
             .enumerate()
-            .filter(|(_, event)| event.at + self.delay <= now && event.within(lookup.start_time, lookup.end_time))
+            .filter(|(_, event)| {
+                event.at + self.delay <= now && event.within(lookup.start_time, lookup.end_time)
+            })
             .filter(|(_, event)| attribute.is_none_or(|attribute| event.has(attribute)))
             .collect();
         found.reverse();
@@ -104,7 +106,8 @@ impl Trail {
         }
         let more = found.len() > size;
         found.truncate(size);
-        let mut answer = json!({"Events": found.iter().map(|(_, event)| self.render(event)).collect::<Vec<_>>()});
+        let mut answer =
+            json!({"Events": found.iter().map(|(_, event)| self.render(event)).collect::<Vec<_>>()});
         if let (true, Some((last, _)), Some(answer)) = (more, found.last(), answer.as_object_mut()) {
             answer.insert("NextToken".to_owned(), json!(BASE64_URL_SAFE_NO_PAD.encode(last.to_string())));
         }
@@ -191,10 +194,12 @@ mod tests {
 
     #[test]
     fn events_of_a_resource_come_newest_first() {
-        let by_resource = br#"{"LookupAttributes": [{"AttributeKey": "ResourceName", "AttributeValue": "i-1"}]}"#;
+        let by_resource =
+            br#"{"LookupAttributes": [{"AttributeKey": "ResourceName", "AttributeValue": "i-1"}]}"#;
         let answer = trail().lookup_events(by_resource, at(100)).unwrap();
         assert_eq!(names(&answer), ["StartInstances", "StopInstances"]);
-        let whole: Value = serde_json::from_str(answer["Events"][1]["CloudTrailEvent"].as_str().unwrap()).unwrap();
+        let whole: Value =
+            serde_json::from_str(answer["Events"][1]["CloudTrailEvent"].as_str().unwrap()).unwrap();
         assert_eq!(whole["requestParameters"]["force"], true);
     }
 

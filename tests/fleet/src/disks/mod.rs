@@ -73,13 +73,14 @@ impl Config {
     /// this program.
     ///
     /// # Errors
-    /// This program's place is not known.
+    /// This program's place or the working directory is not known.
     pub fn from_environment() -> std::io::Result<Self> {
         let fleet = std::env::current_exe()?;
         let beside = fleet.with_file_name("stillframe-helper");
         let helper = std::env::var_os("FLEET_HELPER").map_or(beside, PathBuf::from);
-        let helper = helper.is_file().then_some(helper);
-        Ok(Self { base: std::env::temp_dir(), helper, fleet })
+        // Both outlive a change of the working directory.
+        let (base, helper) = (std::path::absolute(std::env::temp_dir())?, std::path::absolute(helper)?);
+        Ok(Self { base, helper: helper.is_file().then_some(helper), fleet })
     }
 }
 
@@ -207,6 +208,16 @@ impl Machines for Disks {
 
     fn state(&self) -> Result<Vec<InstanceMounts>, MachineError> {
         self.instances.values().map(|instance| frozen::mounts_of(instance, &self.probes)).collect()
+    }
+
+    fn acknowledged(&self) -> Result<BTreeMap<String, u64>, MachineError> {
+        let count = |(volume, log): (String, PathBuf)| {
+            let text = std::fs::read_to_string(log)
+                .map_err(step(format!("read the log of the writer on {volume}")))?;
+            let records = crate::writer::Promises::read(&text).acknowledged.len();
+            Ok((volume, u64::try_from(records).unwrap_or(u64::MAX)))
+        };
+        self.layout.writer_logs()?.into_iter().map(count).collect()
     }
 
     fn run(&self, instance: &str, script: &ShellScript) -> Result<Box<dyn RunningScript>, MachineError> {

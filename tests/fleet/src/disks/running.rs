@@ -15,6 +15,7 @@ use crate::machine::MachineError;
 use rustix::mount::MountFlags;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::collections::BTreeMap;
+use std::ffi::CStr;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,8 @@ use std::time::{Duration, Instant};
 /// Processes that were killed, and thawed if need be, are gone in this time.
 const PATIENCE: Duration = Duration::from_secs(20);
 const LOOP_MAJOR: u32 = 7;
+/// An EBS volume has no discard, a loop device has, and btrfs would use it.
+const BTRFS_OPTIONS: &CStr = c"nodiscard";
 
 /// A file system of a volume, mounted inside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -193,7 +196,8 @@ impl Running {
         let work = move || -> io::Result<Detached> {
             if at != Path::new("/") {
                 std::fs::create_dir_all(&at)?;
-                rustix::mount::mount(format!("/dev/loop{number}"), &at, fs, MountFlags::empty(), None)?;
+                let options = (fs == "btrfs").then_some(BTRFS_OPTIONS);
+                rustix::mount::mount(format!("/dev/loop{number}"), &at, fs, MountFlags::empty(), options)?;
             }
             Ok(Detached::clone_of(&at)?)
         };

@@ -12,6 +12,7 @@ use super::owner::Owner;
 use super::step::step;
 use super::vault::Vault;
 use crate::machine::MachineError;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -45,6 +46,23 @@ impl Layout {
     #[must_use]
     pub fn snapshot(&self, id: &str) -> PathBuf {
         self.0.join("images/snapshots").join(id).with_extension("img")
+    }
+
+    /// The logs of the writers, by volume.
+    ///
+    /// # Errors
+    /// Their directory cannot be read.
+    pub fn writer_logs(&self) -> Result<BTreeMap<String, PathBuf>, MachineError> {
+        let dir = self.0.join("writers");
+        let read = || step(format!("read {}", dir.display()));
+        let mut logs = BTreeMap::new();
+        for entry in fs::read_dir(&dir).map_err(read())? {
+            let path = entry.map_err(read())?.path();
+            if let Some(volume) = path.file_stem().and_then(|stem| stem.to_str()) {
+                logs.insert(volume.to_owned(), path.clone());
+            }
+        }
+        Ok(logs)
     }
 
     /// The log of the writer on a volume.

@@ -11,7 +11,11 @@ use crate::api_error::ApiError;
 use chrono::{DateTime, Utc};
 
 /// `DescribeVolumes`.
-pub fn volumes(inventory: &Inventory, mut query: Query, now: DateTime<Utc>) -> Result<Vec<Element>, ApiError> {
+pub fn volumes(
+    inventory: &Inventory,
+    mut query: Query,
+    now: DateTime<Utc>,
+) -> Result<Vec<Element>, ApiError> {
     let selection = Selection::take(&mut query, "VolumeId", VOLUME_FILTERS)?;
     finish(query)?;
     ids::known(&selection.ids, &ids::VOLUME, |id| inventory.volumes.contains_key(id))?;
@@ -44,9 +48,8 @@ pub fn snapshots(
     let owners = query.list("Owner");
     let restorable_by = query.list("RestorableBy");
     finish(query)?;
-    let own = |ids: &[String]| {
-        ids.is_empty() || ids.iter().any(|id| id == "self" || *id == inventory.account)
-    };
+    let own =
+        |ids: &[String]| ids.is_empty() || ids.iter().any(|id| id == "self" || *id == inventory.account);
     let visible = |id: &str| inventory.snapshots.get(id).is_some_and(|snapshot| !snapshot.deleted);
     ids::known(&selection.ids, &ids::SNAPSHOT, visible)?;
     let ours = own(&owners) && own(&restorable_by);
@@ -63,7 +66,11 @@ fn seen<'a, T>(
     records.map(|record| Seen { record, inventory, now }).collect()
 }
 
-fn answer<T: Describable>(name: &'static str, page: Page<'_, T>, item: impl Fn(&T) -> Vec<Element>) -> Vec<Element> {
+fn answer<T: Describable>(
+    name: &'static str,
+    page: Page<'_, T>,
+    item: impl Fn(&T) -> Vec<Element>,
+) -> Vec<Element> {
     let mut fields = vec![set(name, page.items.into_iter().map(item))];
     fields.extend(page.next_token.map(|token| text("nextToken", token)));
     fields
@@ -74,3 +81,7 @@ fn finish(mut query: Query) -> Result<(), ApiError> {
     query.finish()?;
     super::allow_unless_dry_run(dry_run)
 }
+
+#[cfg(test)]
+#[path = "describe_tests.rs"]
+mod tests;

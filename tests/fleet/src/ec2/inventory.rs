@@ -182,7 +182,7 @@ impl Inventory {
             launched_at: now - TimeDelta::hours(1),
             transition_reason,
             agent: spec.agent,
-            address: format!("10.{}.{}.{}", n >> 16 & 0xff, n >> 8 & 0xff, n & 0xff),
+            address: address(n),
             root_device: root.map_or_else(|| "/dev/xvda".to_owned(), |volume| volume.device.clone()),
             volumes: spec.volumes.iter().map(|volume| volume.id.clone()).collect(),
         };
@@ -199,6 +199,12 @@ impl Inventory {
     pub fn visible_snapshots(&self) -> impl Iterator<Item = &Snapshot> {
         self.snapshots.values().filter(|snapshot| !snapshot.deleted)
     }
+}
+
+/// The address of the nth instance; subnets keep their first four addresses to themselves.
+fn address(n: usize) -> String {
+    let n = n + 4;
+    format!("10.{}.{}.{}", n >> 16 & 0xff, n >> 8 & 0xff, n & 0xff)
 }
 
 /// EC2's words for a stop that somebody asked for; they do not tell a forced one from another.

@@ -50,7 +50,10 @@ pub async fn serve(region: &Arc<Region>, query: Query) -> Result<Vec<Element>, A
         "DeleteVolume" => delete_volume(region, query).await,
         "StopInstances" => stop_instances(region, query),
         "StartInstances" => start_instances(region, query),
-        _ => Err(ApiError::new("InvalidAction", format!("The action {action} is not valid for this web service."))),
+        _ => Err(ApiError::new(
+            "InvalidAction",
+            format!("The action {action} is not valid for this web service."),
+        )),
     }
 }
 
@@ -90,7 +93,10 @@ async fn cut(
     Ok(lock(&region.inventory).record(reservation, region.clock.now()))
 }
 
-async fn create_snapshots(region: &Arc<Region>, request: snapshots::Request) -> Result<Vec<Element>, ApiError> {
+async fn create_snapshots(
+    region: &Arc<Region>,
+    request: snapshots::Request,
+) -> Result<Vec<Element>, ApiError> {
     let made = cut(region, &request).await?;
     let now = region.clock.now();
     region.trail.record("CreateSnapshots", request.instance().into_iter(), json!({}), now);
@@ -99,7 +105,10 @@ async fn create_snapshots(region: &Arc<Region>, request: snapshots::Request) -> 
     Ok(vec![set("snapshotSet", items)])
 }
 
-async fn create_snapshot(region: &Arc<Region>, request: snapshots::Request) -> Result<Vec<Element>, ApiError> {
+async fn create_snapshot(
+    region: &Arc<Region>,
+    request: snapshots::Request,
+) -> Result<Vec<Element>, ApiError> {
     let made = cut(region, &request).await?;
     let now = region.clock.now();
     let inventory = lock(&region.inventory);

@@ -130,10 +130,9 @@ impl Query {
     pub fn finish(self) -> Result<(), ApiError> {
         match self.fields.keys().next() {
             None => Ok(()),
-            Some(name) => Err(ApiError::new(
-                "UnknownParameter",
-                format!("The parameter {name} is not recognized"),
-            )),
+            Some(name) => {
+                Err(ApiError::new("UnknownParameter", format!("The parameter {name} is not recognized")))
+            }
         }
     }
 

@@ -45,7 +45,10 @@ impl Request {
         if exclude.len() > MOST_EXCLUSIONS {
             return Err(ApiError::new(
                 "InvalidParameterValue",
-                format!("At most {MOST_EXCLUSIONS} data volumes can be excluded, {} are given.", exclude.len()),
+                format!(
+                    "At most {MOST_EXCLUSIONS} data volumes can be excluded, {} are given.",
+                    exclude.len()
+                ),
             ));
         }
         let of = Of::Instance {
@@ -163,7 +166,9 @@ impl Inventory {
                 Some((_, attachment)) if attachment.root => {
                     return Err(ApiError::new(
                         "InvalidParameterValue",
-                        format!("The boot volume '{excluded}' cannot be in ExcludeDataVolumeIds; use ExcludeBootVolume."),
+                        format!(
+                            "The boot volume '{excluded}' cannot be in ExcludeDataVolumeIds; use ExcludeBootVolume."
+                        ),
                     ));
                 }
                 Some(_) => {}

@@ -81,7 +81,11 @@ fn exclusions_that_ec2_refuses_are_refused() {
     let mut inventory = inventory();
     for excluded in [ROOT, DETACHED, "vol-0ffffffffffffffff"] {
         let request = of_instance(&[("InstanceSpecification.ExcludeDataVolumeId.1", excluded)]).unwrap();
-        assert_eq!(inventory.reserve(&request, at(1)).unwrap_err().code, "InvalidParameterValue", "{excluded}");
+        assert_eq!(
+            inventory.reserve(&request, at(1)).unwrap_err().code,
+            "InvalidParameterValue",
+            "{excluded}"
+        );
     }
     let all = [
         NO_BOOT,

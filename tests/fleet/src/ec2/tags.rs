@@ -15,9 +15,7 @@ pub fn check(tags: &[(String, String)]) -> Result<(), ApiError> {
     let invalid = |message: String| Err(ApiError::new("InvalidParameterValue", message));
     for (n, (key, value)) in tags.iter().enumerate() {
         if key.starts_with("aws:") {
-            return invalid(format!(
-                "Tag keys starting with 'aws:' are reserved for internal use: '{key}'"
-            ));
+            return invalid(format!("Tag keys starting with 'aws:' are reserved for internal use: '{key}'"));
         }
         if key.is_empty() || key.chars().count() > 128 {
             return invalid(format!("Tag key exceeds the maximum length of 128 characters: '{key}'"));
@@ -110,3 +108,7 @@ impl Inventory {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "tags_tests.rs"]
+mod tests;

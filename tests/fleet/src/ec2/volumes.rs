@@ -144,16 +144,21 @@ impl Inventory {
         if !device.starts_with("/dev/sd") && !device.starts_with("/dev/xvd") {
             return Err(ApiError::new(
                 "InvalidParameterValue",
-                format!("Value ({device}) for parameter device is invalid. {device} is not a valid EBS device name."),
+                format!(
+                    "Value ({device}) for parameter device is invalid. {device} is not a valid EBS device name."
+                ),
             ));
         }
         if self.attached(instance).any(|(_, attachment)| attachment.device == device) {
             return Err(ApiError::new(
                 "InvalidParameterValue",
-                format!("Invalid value '{device}' for unixDevice. Attachment point {device} is already in use"),
+                format!(
+                    "Invalid value '{device}' for unixDevice. Attachment point {device} is already in use"
+                ),
             ));
         }
-        let (Some(record), Some(host)) = (self.volumes.get_mut(volume), self.instances.get_mut(instance)) else {
+        let (Some(record), Some(host)) = (self.volumes.get_mut(volume), self.instances.get_mut(instance))
+        else {
             return Err(ids::VOLUME.not_found(volume));
         };
         if let Some(there) = &record.attachment {
@@ -185,7 +190,10 @@ impl Inventory {
         ids::VOLUME.check(volume, |id| self.volumes.contains_key(id))?;
         let attachment = self.volumes.get(volume).and_then(|volume| volume.attachment.clone());
         let Some(attachment) = attachment else {
-            return Err(ApiError::new("IncorrectState", format!("Volume '{volume}' is in the 'available' state.")));
+            return Err(ApiError::new(
+                "IncorrectState",
+                format!("Volume '{volume}' is in the 'available' state."),
+            ));
         };
         if instance.is_some_and(|instance| instance != attachment.instance) {
             return Err(ApiError::new(
@@ -229,3 +237,7 @@ impl Inventory {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "volumes_tests.rs"]
+mod tests;

@@ -89,7 +89,10 @@ mod tests {
     fn text_is_escaped() {
         let tags = BTreeMap::from([("a<b".to_owned(), "\"x\" & y".to_owned())]);
         let answer = response("DescribeVolumes", "r-1", &[tag_set(&tags)]);
-        assert!(answer.contains("<item><key>a&lt;b</key><value>&quot;x&quot; &amp; y</value></item>"), "{answer}");
+        assert!(
+            answer.contains("<item><key>a&lt;b</key><value>&quot;x&quot; &amp; y</value></item>"),
+            "{answer}"
+        );
         assert!(answer.contains("<DescribeVolumesResponse xmlns="), "{answer}");
         assert!(answer.ends_with("</DescribeVolumesResponse>"));
     }

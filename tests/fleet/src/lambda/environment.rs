@@ -77,7 +77,16 @@ impl Environment {
             .kill_on_drop(true);
         let child = command.spawn()?;
         tokio::spawn(watch_over(child, killed, death));
-        Ok(Self { function: name, number, offset_s: region.clock.offset_s(), jobs, kill, died, log, _listener: listener })
+        Ok(Self {
+            function: name,
+            number,
+            offset_s: region.clock.offset_s(),
+            jobs,
+            kill,
+            died,
+            log,
+            _listener: listener,
+        })
     }
 
     /// Has the program work on one event.
@@ -93,7 +102,8 @@ impl Environment {
     ) -> Option<Result<Vec<u8>, FunctionError>> {
         let (reply, answer) = oneshot::channel();
         let deadline = SystemTime::now() + timeout;
-        let deadline_ms = deadline.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis());
+        let deadline_ms =
+            deadline.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis());
         let job = Job { request: request.to_owned(), payload, deadline_ms, arn: arn.to_owned(), reply };
         if self.is_dead() || self.jobs.send(job).await.is_err() {
             return None;

@@ -53,7 +53,8 @@ impl FunctionError {
     }
 
     fn timed_out(request: &str, timeout: Duration) -> Self {
-        let message = format!("RequestId: {request} Error: Task timed out after {:.2} seconds", timeout.as_secs_f64());
+        let message =
+            format!("RequestId: {request} Error: Task timed out after {:.2} seconds", timeout.as_secs_f64());
         Self::new("Sandbox.Timedout", &message)
     }
 }
@@ -96,7 +97,8 @@ impl Functions {
     #[must_use]
     pub fn logs(&self, name: &str) -> String {
         let mut texts = lock(&self.old_logs).clone();
-        let live = lock(&self.all).values().map(|one| (one.number, (one.function, one.log()))).collect::<Vec<_>>();
+        let live =
+            lock(&self.all).values().map(|one| (one.number, (one.function, one.log()))).collect::<Vec<_>>();
         texts.extend(live);
         texts.into_values().filter(|(function, _)| *function == name).map(|(_, text)| text).collect()
     }
@@ -188,7 +190,10 @@ pub fn check_event(payload: &[u8], queued: bool) -> Result<(), ApiError> {
         return Err(ApiError::new("RequestTooLargeException", "Request must be smaller.").status(413));
     }
     if !payload.is_empty() && serde_json::from_slice::<serde::de::IgnoredAny>(payload).is_err() {
-        return Err(ApiError::new("InvalidRequestContentException", "Could not parse request body into json."));
+        return Err(ApiError::new(
+            "InvalidRequestContentException",
+            "Could not parse request body into json.",
+        ));
     }
     Ok(())
 }
@@ -249,7 +254,9 @@ pub fn invoke_later(region: &Arc<Region>, name: &'static str, payload: Vec<u8>, 
                     let error = String::from_utf8_lossy(&error.payload).into_owned();
                     tracing::warn!(function = name, error, "an asynchronous invocation failed");
                 }
-                Err(error) => tracing::warn!(function = name, %error, "an asynchronous invocation was not run"),
+                Err(error) => {
+                    tracing::warn!(function = name, %error, "an asynchronous invocation was not run")
+                }
             }
         }
         region.functions.queued.fetch_sub(1, Ordering::SeqCst);

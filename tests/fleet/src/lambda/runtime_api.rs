@@ -86,7 +86,8 @@ impl Runtime {
                 let _ = asker.send(reply);
                 accepted()
             }
-            None => (StatusCode::BAD_REQUEST, json!({"errorType": "InvalidRequestID"}).to_string()).into_response(),
+            None => (StatusCode::BAD_REQUEST, json!({"errorType": "InvalidRequestID"}).to_string())
+                .into_response(),
         }
     }
 }

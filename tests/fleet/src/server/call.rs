@@ -14,6 +14,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
 
+/// The step of tokio's timer.
+const TICK: Duration = Duration::from_millis(1);
+
 /// One call of an operation.
 #[derive(Debug)]
 pub struct Call {
@@ -45,11 +48,7 @@ impl Call {
     where
         F: Future<Output = Result<Response<Body>, ApiError>> + Send + 'static,
     {
-        let seen = faults::Call {
-            operation: self.operation,
-            caller: &self.caller,
-            function: self.function,
-        };
+        let seen = faults::Call { operation: self.operation, caller: &self.caller, function: self.function };
         region.calls.count(seen);
         if !self.caller.may(self.operation, self.function) {
             return self.protocol.error(&self.protocol.denied(self.operation, self.caller.name()));
@@ -67,7 +66,13 @@ impl Call {
         }
     }
 
-    async fn happen<F>(self, region: Arc<Region>, fault: Option<Fault>, pace: Pace, effect: F) -> Response<Body>
+    async fn happen<F>(
+        self,
+        region: Arc<Region>,
+        fault: Option<Fault>,
+        pace: Pace,
+        effect: F,
+    ) -> Response<Body>
     where
         F: Future<Output = Result<Response<Body>, ApiError>>,
     {
@@ -80,11 +85,11 @@ impl Call {
         }
         let arrived = Instant::now();
         let latency = region.latencies.of(self.operation);
-        sleep(latency / 2).await;
+        wait_until(arrived + latency / 2).await;
         let answer = effect.await.unwrap_or_else(|error| self.protocol.error(&error));
         match pace {
-            Pace::Whole => sleep_until(arrived + latency).await,
-            Pace::Added => sleep(latency.saturating_sub(latency / 2).max(Duration::ZERO)).await,
+            Pace::Whole => wait_until(arrived + latency).await,
+            Pace::Added => wait_until(Instant::now() + latency / 2).await,
         }
         let answer = match fault {
             Some(Fault::DropResponse) => lost(),
@@ -100,6 +105,12 @@ impl Call {
         region.in_flight.fetch_sub(1, Ordering::SeqCst);
         answer
     }
+}
+
+/// Waits to the nearest tick of the timer, which would otherwise round up: several waits follow each other
+/// inside a frozen window, and their sum is measured.
+async fn wait_until(deadline: Instant) {
+    sleep_until(deadline.checked_sub(TICK / 2).unwrap_or(deadline)).await;
 }
 
 fn calling_instance(caller: &Caller) -> Option<&str> {

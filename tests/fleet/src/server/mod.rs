@@ -96,3 +96,7 @@ async fn connection(stream: TcpStream, router: Router) {
         tracing::debug!(%error, "a connection ended");
     }
 }
+
+#[cfg(test)]
+#[path = "server_tests.rs"]
+mod tests;

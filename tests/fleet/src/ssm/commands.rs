@@ -1,23 +1,17 @@
 //! Run Command: the records of commands and what clients may ask of them. How one is carried out is in
 //! [`super::delivery`].
 
+use super::documents::Parameters;
+use super::invocation::{Invocation, Request, Status};
 use crate::api_error::ApiError;
-use crate::clock::epoch;
-use crate::machine::{RunningScript, ScriptEnd, ScriptResult};
-use crate::ssm::documents::Parameters;
+use crate::machine::{RunningScript, ScriptResult};
 use crate::sync::lock;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-/// Most characters of an output in a listing.
-const LISTED_OUTPUT: usize = 2_500;
-/// Most characters of stdout and stderr that the agent keeps.
-const KEPT_STDOUT: usize = 24_000;
-const KEPT_STDERR: usize = 8_000;
 const LARGEST_PAGE: usize = 50;
 
 /// `SendCommand`.
@@ -84,86 +78,6 @@ pub struct Cancel {
     instance_ids: Vec<String>,
 }
 
-/// Where a command on an instance stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Status {
-    /// On its way.
-    Pending,
-    /// It runs.
-    InProgress,
-    /// It is being killed.
-    Cancelling,
-    /// It ended with code 0.
-    Success,
-    /// It ended with another code.
-    Failed,
-    /// It was killed on request, or never ran.
-    Cancelled,
-    /// The agent killed it at its timeout.
-    ExecutionTimedOut,
-    /// The agent did not take it, or was not heard of again.
-    DeliveryTimedOut,
-}
-
-impl Status {
-    fn names(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Pending => ("Pending", "Pending"),
-            Self::InProgress => ("InProgress", "InProgress"),
-            Self::Cancelling => ("Cancelling", "Cancelling"),
-            Self::Success => ("Success", "Success"),
-            Self::Failed => ("Failed", "Failed"),
-            Self::Cancelled => ("Cancelled", "Cancelled"),
-            Self::ExecutionTimedOut => ("TimedOut", "ExecutionTimedOut"),
-            Self::DeliveryTimedOut => ("TimedOut", "DeliveryTimedOut"),
-        }
-    }
-
-    fn ended(self) -> bool {
-        !matches!(self, Self::Pending | Self::InProgress | Self::Cancelling)
-    }
-}
-
-/// One command on one instance.
-pub struct Invocation {
-    /// The command's id.
-    pub command: String,
-    /// The instance.
-    pub instance: String,
-    /// The document.
-    pub document: String,
-    /// The step's name.
-    pub step: String,
-    /// What `SendCommand` had.
-    pub parameters: Parameters,
-    comment: String,
-    requested_at: DateTime<Utc>,
-    status: Status,
-    started_at: Option<DateTime<Utc>>,
-    ended_at: Option<DateTime<Utc>>,
-    code: i32,
-    stdout: String,
-    stderr: String,
-    running: Option<Arc<dyn RunningScript>>,
-}
-
-/// A new invocation.
-#[derive(Debug, Clone)]
-pub struct Request {
-    /// The command's id.
-    pub command: String,
-    /// The instance.
-    pub instance: String,
-    /// The document.
-    pub document: String,
-    /// The step's name.
-    pub step: String,
-    /// What `SendCommand` had.
-    pub parameters: Parameters,
-    /// A remark.
-    pub comment: String,
-}
-
 /// The commands of the region, in the order in which they came.
 #[derive(Default)]
 pub struct Commands(Mutex<Records>);
@@ -184,22 +98,7 @@ impl Commands {
         let mut records = lock(&self.0);
         let n = records.all.len();
         records.index.insert((request.command.clone(), request.instance.clone()), n);
-        records.all.push(Invocation {
-            command: request.command,
-            instance: request.instance,
-            document: request.document,
-            step: request.step,
-            parameters: request.parameters,
-            comment: request.comment,
-            requested_at: now,
-            status: Status::Pending,
-            started_at: None,
-            ended_at: None,
-            code: -1,
-            stdout: String::new(),
-            stderr: String::new(),
-            running: None,
-        });
+        records.all.push(Invocation::new(request, now));
         Handle(n)
     }
 
@@ -232,18 +131,7 @@ impl Commands {
 
     /// The script has ended.
     pub fn end(&self, handle: Handle, result: ScriptResult, now: DateTime<Utc>) {
-        self.change(handle, |invocation| {
-            (invocation.status, invocation.code) = match result.end {
-                ScriptEnd::Exited(0) => (Status::Success, 0),
-                ScriptEnd::Exited(code) => (Status::Failed, code),
-                ScriptEnd::TimedOut => (Status::ExecutionTimedOut, 137),
-                ScriptEnd::Killed => (Status::Cancelled, 137),
-            };
-            invocation.stdout = result.stdout.chars().take(KEPT_STDOUT).collect();
-            invocation.stderr = result.stderr.chars().take(KEPT_STDERR).collect();
-            invocation.ended_at = Some(now);
-            invocation.running = None;
-        });
+        self.change(handle, |invocation| invocation.end(result, now));
     }
 
     /// The agent never answered.
@@ -282,9 +170,9 @@ impl Commands {
         }
         let before = match &list.next_token {
             None => usize::MAX,
-            Some(token) => token.parse().map_err(|_| {
-                ApiError::new("InvalidNextToken", "The specified token isn't valid.")
-            })?,
+            Some(token) => token
+                .parse()
+                .map_err(|_| ApiError::new("InvalidNextToken", "The specified token isn't valid."))?,
         };
         let tests = list.filters.iter().map(Filter::test).collect::<Result<Vec<_>, _>>()?;
         let records = lock(&self.0);
@@ -301,7 +189,8 @@ impl Commands {
         let page: Vec<(usize, &Invocation)> = found.by_ref().take(size).collect();
         let items: Vec<Value> = page.iter().map(|(_, one)| one.listed(list.details)).collect();
         let mut answer = json!({"CommandInvocations": items});
-        if let (Some(_), Some((last, _)), Some(answer)) = (found.peek(), page.last(), answer.as_object_mut()) {
+        if let (Some(_), Some((last, _)), Some(answer)) = (found.peek(), page.last(), answer.as_object_mut())
+        {
             answer.insert("NextToken".to_owned(), json!(last.to_string()));
         }
         Ok(answer)
@@ -351,24 +240,15 @@ impl Commands {
     #[must_use]
     pub fn overview(&self) -> Value {
         let records = lock(&self.0);
-        let all = records.all.iter().map(|one| {
-            json!({
-                "command": one.command,
-                "instance": one.instance,
-                "document": one.document,
-                "parameters": one.parameters,
-                "status": one.status.names().1,
-                "stdout": one.stdout,
-                "stderr": one.stderr,
-                "process_group": one.running.as_ref().and_then(|script| script.process_group()),
-            })
-        });
-        all.collect()
+        records.all.iter().map(Invocation::overview).collect()
     }
 }
 
+/// Whether an invocation passes a filter.
+type Test = Box<dyn Fn(&Invocation) -> bool>;
+
 impl Filter {
-    fn test(&self) -> Result<Box<dyn Fn(&Invocation) -> bool>, ApiError> {
+    fn test(&self) -> Result<Test, ApiError> {
         let value = self.value.clone();
         let time = || {
             let time = DateTime::parse_from_rfc3339(&value);
@@ -386,71 +266,6 @@ impl Filter {
             "DocumentName" => Box::new(move |one| one.document == value),
             "Status" => Box::new(move |one| one.status.names().0 == value),
             other => return Err(validation(&format!("{other} is not a filter of the fleet"))),
-        })
-    }
-}
-
-impl Invocation {
-    fn code(&self) -> i32 {
-        if self.status.ended() { self.code } else { -1 }
-    }
-
-    fn listed(&self, details: bool) -> Value {
-        let (status, details_name) = self.status.names();
-        let plugins = if details {
-            let mut output = self.stdout.clone();
-            if !self.stderr.is_empty() {
-                output.push_str("\n----------ERROR-------\n");
-                output.push_str(&self.stderr);
-            }
-            json!([{
-                "Name": self.step,
-                "Status": status,
-                "StatusDetails": details_name,
-                "ResponseCode": self.code(),
-                "ResponseStartDateTime": self.started_at.map(epoch),
-                "ResponseFinishDateTime": self.ended_at.map(epoch),
-                "Output": output.chars().take(LISTED_OUTPUT).collect::<String>(),
-            }])
-        } else {
-            json!([])
-        };
-        json!({
-            "CommandId": self.command,
-            "InstanceId": self.instance,
-            "InstanceName": "",
-            "Comment": self.comment,
-            "DocumentName": self.document,
-            "DocumentVersion": "1",
-            "RequestedDateTime": epoch(self.requested_at),
-            "Status": status,
-            "StatusDetails": details_name,
-            "CommandPlugins": plugins,
-        })
-    }
-
-    fn whole(&self) -> Value {
-        let (status, details) = self.status.names();
-        let time = |time: Option<DateTime<Utc>>| time.map(crate::clock::iso).unwrap_or_default();
-        let elapsed = match (self.started_at, self.ended_at) {
-            (Some(start), Some(end)) => (end - start).to_std().unwrap_or(Duration::ZERO).as_secs_f64(),
-            _ => 0.0,
-        };
-        json!({
-            "CommandId": self.command,
-            "InstanceId": self.instance,
-            "Comment": self.comment,
-            "DocumentName": self.document,
-            "DocumentVersion": "1",
-            "PluginName": self.step,
-            "ResponseCode": self.code(),
-            "ExecutionStartDateTime": time(self.started_at),
-            "ExecutionElapsedTime": format!("PT{elapsed:.3}S"),
-            "ExecutionEndDateTime": time(self.ended_at),
-            "Status": status,
-            "StatusDetails": details,
-            "StandardOutputContent": self.stdout,
-            "StandardErrorContent": self.stderr,
         })
     }
 }

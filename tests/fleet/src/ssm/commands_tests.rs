@@ -1,4 +1,5 @@
 use super::*;
+use crate::machine::ScriptEnd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 fn at(second: i64) -> DateTime<Utc> {

@@ -16,7 +16,8 @@ fn every_shipped_document_can_be_run() {
 
 #[test]
 fn the_order_goes_through_the_environment_and_is_never_pasted() {
-    let prepared = Document::shipped("Stillframe-Freeze").unwrap().prepare(&given(&[("order", ORDER)])).unwrap();
+    let prepared =
+        Document::shipped("Stillframe-Freeze").unwrap().prepare(&given(&[("order", ORDER)])).unwrap();
     assert_eq!(prepared.env, [("SSM_order".to_owned(), ORDER.to_owned())]);
     assert!(prepared.commands.iter().all(|line| !line.contains(ORDER)));
     assert_eq!(prepared.timeout, Duration::from_secs(300));
@@ -66,7 +67,9 @@ fn a_parameter_without_env_var_is_pasted_as_the_agent_pastes() {
 #[test]
 fn documents_that_the_agent_cannot_run_are_refused() {
     let step = |name: &str, action: &str| {
-        format!(r#"{{"schemaVersion": "2.2", "mainSteps": [{{"action": "{action}", "name": "{name}", "inputs": {{"runCommand": []}}}}]}}"#)
+        format!(
+            r#"{{"schemaVersion": "2.2", "mainSteps": [{{"action": "{action}", "name": "{name}", "inputs": {{"runCommand": []}}}}]}}"#
+        )
     };
     assert!(Document::read(&step("echo", "aws:runShellScript")).is_ok());
     assert!(Document::read(&step("run", "aws:runShellScript")).is_err(), "SSM wants four letters");

@@ -4,6 +4,7 @@
 pub mod commands;
 pub mod delivery;
 pub mod documents;
+pub mod invocation;
 pub mod parameters;
 
 use crate::api_error::ApiError;
@@ -40,7 +41,10 @@ pub fn serve(region: &Arc<Region>, operation: &str, body: &[u8]) -> Result<Value
         "GetParametersByPath" => parameters().by_path(&read(body)?),
         "DeleteParameter" => parameters().delete(&read(body)?),
         "DeleteParameters" => parameters().delete_several(&read(body)?),
-        _ => Err(ApiError::new("UnknownOperationException", format!("The fleet has no SSM operation {operation}."))),
+        _ => Err(ApiError::new(
+            "UnknownOperationException",
+            format!("The fleet has no SSM operation {operation}."),
+        )),
     }
 }
 
@@ -51,7 +55,10 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
 /// `SendCommand`: refused as a whole when one instance would not take it.
 fn send(region: &Arc<Region>, send: commands::Send) -> Result<Value, ApiError> {
     if !(1..=50).contains(&send.instance_ids.len()) {
-        return Err(ApiError::new("ValidationException", "the fleet takes 1 to 50 InstanceIds, and no Targets"));
+        return Err(ApiError::new(
+            "ValidationException",
+            "the fleet takes 1 to 50 InstanceIds, and no Targets",
+        ));
     }
     let within = send.timeout_seconds.unwrap_or(3_600);
     if !(30..=2_592_000).contains(&within) {
@@ -74,7 +81,7 @@ fn send(region: &Arc<Region>, send: commands::Send) -> Result<Value, ApiError> {
         }
     }
     for instance in &send.instance_ids {
-        let request = commands::Request {
+        let request = invocation::Request {
             command: command.clone(),
             instance: instance.clone(),
             document: send.document_name.clone(),
@@ -130,7 +137,9 @@ fn agents(region: &Region, asked: &Information) -> Result<Value, ApiError> {
     if !(5..=50).contains(&size) {
         return Err(ApiError::new("ValidationException", "MaxResults is between 5 and 50"));
     }
-    if let Some(filter) = asked.filters.iter().find(|f| !matches!(f.key.as_str(), "InstanceIds" | "PingStatus")) {
+    if let Some(filter) =
+        asked.filters.iter().find(|f| !matches!(f.key.as_str(), "InstanceIds" | "PingStatus"))
+    {
         return Err(ApiError::new("InvalidFilterKey", format!("The fleet has no filter {}.", filter.key)));
     }
     let wanted = |instance: &Instance| {

@@ -97,7 +97,8 @@ impl Store {
             return Err(validation(&format!("the value must have 1 to {LARGEST} bytes and no {{{{}}}}")));
         }
         let kind = put.kind.or_else(|| existing.map(|existing| existing.kind.clone()));
-        let kind = kind.ok_or_else(|| validation("a parameter type is required when you create a parameter"))?;
+        let kind =
+            kind.ok_or_else(|| validation("a parameter type is required when you create a parameter"))?;
         if !matches!(kind.as_str(), "String" | "StringList" | "SecureString") {
             return Err(validation(&format!("{kind} is not a parameter type")));
         }
@@ -118,7 +119,8 @@ impl Store {
         let names = several.names()?;
         let found: Vec<Value> =
             names.iter().filter_map(|name| self.render(name, several.with_decryption)).collect();
-        let missing: Vec<&String> = names.iter().filter(|name| !self.parameters.contains_key(*name)).collect();
+        let missing: Vec<&String> =
+            names.iter().filter(|name| !self.parameters.contains_key(*name)).collect();
         Ok(json!({"Parameters": found, "InvalidParameters": missing}))
     }
 
@@ -195,7 +197,8 @@ impl Several {
 
 fn check_name(name: &str) -> Result<(), ApiError> {
     let letters = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'/');
-    let reserved = ["aws", "ssm"].iter().any(|word| name.trim_start_matches('/').to_lowercase().starts_with(word));
+    let reserved =
+        ["aws", "ssm"].iter().any(|word| name.trim_start_matches('/').to_lowercase().starts_with(word));
     let deep = name.split('/').count() > 16;
     // A name with folders begins with a slash.
     let rootless = name.contains('/') && !name.starts_with('/');

@@ -36,7 +36,8 @@ fn a_deleted_parameter_can_be_created_again() {
 #[test]
 fn a_secure_string_is_sealed_to_those_who_do_not_ask() {
     let mut store = Store::default();
-    put(&mut store, json!({"Name": "/stillframe/signing-key", "Value": "secret", "Type": "SecureString"})).unwrap();
+    put(&mut store, json!({"Name": "/stillframe/signing-key", "Value": "secret", "Type": "SecureString"}))
+        .unwrap();
     let sealed = get(&store, json!({"Name": "/stillframe/signing-key"})).unwrap();
     assert!(!sealed.to_string().contains("secret"), "{sealed}");
     let open = get(&store, json!({"Name": "/stillframe/signing-key", "WithDecryption": true})).unwrap();
@@ -49,7 +50,8 @@ fn a_path_is_read_in_pages() {
     for n in 10..35 {
         put(&mut store, lease(n)).unwrap();
     }
-    put(&mut store, json!({"Name": "/stillframe/lease/daily-more/1", "Value": "x", "Type": "String"})).unwrap();
+    put(&mut store, json!({"Name": "/stillframe/lease/daily-more/1", "Value": "x", "Type": "String"}))
+        .unwrap();
     let (mut names, mut token) = (Vec::new(), Value::Null);
     loop {
         let by = json!({"Path": "/stillframe/lease/daily", "NextToken": token});
