@@ -2,6 +2,7 @@
 //! [`guardian`] and its `watch` see to it that nothing stays frozen, and this file does what comes
 //! before: it reads the order, finds the file systems, and refuses what cannot be done.
 
+mod ask;
 pub mod flush;
 pub mod guardian;
 pub mod ledger;
@@ -10,17 +11,20 @@ mod report;
 pub mod state;
 pub mod threads;
 mod watch;
+mod words;
 pub mod worker;
 
 use crate::clock::Boottime;
-use crate::run_dir::{RunDir, RunDirError};
+use crate::run_dir::{Holder, Lease, Leased, RunDir, RunDirError};
 use crate::volumes::{self, Inventory, InventoryError, Kept, OpenError, ResolveError, Target};
 use crate::{describe, say, sys, thaw};
 use guardian::{Guardian, GuardianError};
 use ledger::Ledger;
+use rustix::process::{Pid, getpid};
 use std::ffi::CStr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use stillframe_wire::{IdError, InstanceId, OrderError, Reason, Report, Verdict, VolumeId, WorkOrder};
 use worker::Worker;
 
@@ -105,6 +109,44 @@ pub struct Prepared {
     pub ledger: Ledger,
     /// The lock, held.
     pub run_dir: RunDir,
+}
+
+impl Prepared {
+    /// Where target `n` is mounted, for a message.
+    fn mount_point(&self, n: usize) -> String {
+        self.kept.get(n).map_or_else(String::new, |kept| kept.mount_point.display().to_string())
+    }
+
+    /// The level of each member.
+    fn levels(&self) -> Vec<usize> {
+        let level = |n: &usize| self.targets.get(*n).map_or(0, |target| target.level);
+        self.members.iter().map(level).collect()
+    }
+
+    /// What may be frozen from now on, by this process, watched by `guardian`.
+    fn lease(&self, guardian: Pid, now: Boottime) -> Lease {
+        let holder = |pid: Pid| {
+            let pid = pid.as_raw_nonzero().get();
+            Holder::of(pid).unwrap_or(Holder { pid, started: 0 })
+        };
+        let leased = |n: &usize| {
+            let (target, kept) = (self.targets.get(*n)?, self.kept.get(*n)?);
+            Some(Leased {
+                mount_point: kept.mount_point.clone(),
+                device: target.device.to_string(),
+                uuid: kept.uuid.clone(),
+            })
+        };
+        // A prime and a freeze, each with the whole time, and the guardian's last try.
+        let until = now.after(Duration::from_millis(2 * self.order.max_freeze_ms + 1_000));
+        Lease {
+            run: self.order.run.as_str().to_owned(),
+            worker: holder(getpid()),
+            guardian: holder(guardian),
+            until_ms: until.nanos() / 1_000_000,
+            filesystems: self.members.iter().filter_map(leased).collect(),
+        }
+    }
 }
 
 /// Carries out an order. `here` is the instance's id as the SSM agent gives it.

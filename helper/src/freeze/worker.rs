@@ -3,6 +3,7 @@
 //!
 //! From the first FIFREEZE to the last FITHAW it opens no file, starts no thread, writes no log.
 
+use super::ask::{self, Call};
 use super::flush::{Next, Rounds};
 use super::guardian::{Attached, Guardian};
 use super::report::{self, Record};
@@ -10,24 +11,16 @@ use super::state::{Effect, Event, Fault, Phase, State, step};
 use super::threads::{Done, Task, Threads};
 use super::{Prepared, set_phase};
 use crate::clock::{Alarm, Boottime};
-use crate::run_dir::{Holder, Lease, Leased};
-use crate::signal::{SignalError, Signaller, WrongAnswer, check_cut, check_run};
+use crate::signal::{SignalError, Signaller};
 use crate::{describe, say, sys};
 use rustix::fd::OwnedFd;
-use rustix::process::{Pid, getpid};
 use std::collections::VecDeque;
-use std::pin::Pin;
 use std::time::Duration;
-use stillframe_wire::{Answer, FileSystem, Frozen, Ready, Reason, Refusal, RefusalReason, Report, Signal};
+use stillframe_wire::{Answer, Reason, Report};
 use tokio::io::unix::AsyncFd;
 
-/// Time for READY: name look-up, TLS, credentials, a cold function.
-const READY_LIMIT: Duration = Duration::from_secs(30);
 /// READY is sent again when it is older than this: the connection and the function may be cold again.
-const READY_KEEPS: Duration = Duration::from_secs(30);
-
-/// A signal on its way: the client, to be used again, and the answer.
-type Call = Pin<Box<dyn Future<Output = (Option<Signaller>, Result<Answer, SignalError>)>>>;
+pub(super) const READY_KEEPS: Duration = Duration::from_secs(30);
 
 /// The worker of one freeze.
 pub struct Worker {
@@ -64,12 +57,7 @@ impl Worker {
         resolve_us: u64,
     ) -> Result<Self, std::io::Error> {
         let threads = Threads::start(&prepared.kept, prepared.ledger)?;
-        let levels: Vec<usize> = prepared
-            .members
-            .iter()
-            .map(|n| prepared.targets.get(*n).map_or(0, |target| target.level))
-            .collect();
-        let (state, first) = State::begin(&levels);
+        let (state, first) = State::begin(&prepared.levels());
         let alarm = Alarm::new()?;
         let mut worker = Self {
             guardian: guardian.attach().map_err(std::io::Error::other)?,
@@ -202,7 +190,7 @@ impl Worker {
 
     fn begin(&mut self, effect: Effect) {
         match effect {
-            Effect::SignalReady => self.call = Some(self.ready()),
+            Effect::SignalReady => self.call = Some(ask::ready(&self.prepared, self.signaller.clone())),
             Effect::Flush => {
                 // Everything that the freeze needs exists by now.
                 if let Err(error) = sys::lock_memory() {
@@ -215,7 +203,9 @@ impl Worker {
             Effect::Freeze(m) => self.give(m, Task::Freeze),
             Effect::Sync(m) => self.give(m, Task::Sync),
             Effect::Thaw(m) => self.give(m, Task::Thaw),
-            Effect::SignalFrozen => self.call = self.frozen(),
+            Effect::SignalFrozen => {
+                self.call = self.signaller.clone().map(|signaller| ask::frozen(&self.prepared, signaller));
+            }
             Effect::Arm | Effect::Finish => {}
         }
     }
@@ -232,7 +222,9 @@ impl Worker {
         sys::run_first(true);
         let allowed = Duration::from_millis(self.prepared.order.max_freeze_ms);
         if !self.has_lease {
-            if let Err(error) = self.prepared.run_dir.write_lease(&self.lease(allowed)) {
+            if let Err(error) =
+                self.prepared.run_dir.write_lease(&self.prepared.lease(self.guardian.pid(), Boottime::now()))
+            {
                 self.record.fault(|| describe(&error));
                 self.events.push_back(Event::Stop(Reason::Internal));
                 return;
@@ -252,30 +244,6 @@ impl Worker {
                 Event::Stop(Reason::GuardianLost)
             }
         });
-    }
-
-    fn lease(&self, allowed: Duration) -> Lease {
-        let holder = |pid: Pid| {
-            let pid = pid.as_raw_nonzero().get();
-            Holder::of(pid).unwrap_or(Holder { pid, started: 0 })
-        };
-        // A prime and a freeze, each with the whole time, and the guardian's last try.
-        let until = Boottime::now().after(2 * allowed + Duration::from_secs(1));
-        let leased = |n: &usize| {
-            let (target, kept) = (self.prepared.targets.get(*n)?, self.prepared.kept.get(*n)?);
-            Some(Leased {
-                mount_point: kept.mount_point.clone(),
-                device: target.device.to_string(),
-                uuid: kept.uuid.clone(),
-            })
-        };
-        Lease {
-            run: self.prepared.order.run.as_str().to_owned(),
-            worker: holder(getpid()),
-            guardian: holder(self.guardian.pid()),
-            until_ms: until.nanos() / 1_000_000,
-            filesystems: self.prepared.members.iter().filter_map(leased).collect(),
-        }
     }
 
     fn flush_round(&mut self) {
@@ -298,9 +266,7 @@ impl Worker {
             (Task::Sync, Ok(())) => Event::Synced(m),
             (Task::Thaw, Ok(())) => Event::Thawed(m),
             (task, Err((fault, errno))) => {
-                let mount_point =
-                    self.prepared.kept.get(done.n).map(|kept| kept.mount_point.display().to_string());
-                self.record.fault_at(task, fault, errno, &mount_point.unwrap_or_default());
+                self.record.fault_at(task, fault, errno, &self.prepared.mount_point(done.n));
                 match task {
                     Task::Prime | Task::Freeze => Event::Refused(m, fault),
                     Task::Sync => Event::SyncFailed(m),
@@ -314,9 +280,7 @@ impl Worker {
     fn on_flushed(&mut self, done: Done) -> Option<Event> {
         self.flushing -= 1;
         if let Err((_, errno)) = done.result {
-            let mount_point =
-                self.prepared.kept.get(done.n).map(|kept| kept.mount_point.display().to_string());
-            self.record.fault_at(Task::Sync, Fault::WriteLost, errno, &mount_point.unwrap_or_default());
+            self.record.fault_at(Task::Sync, Fault::WriteLost, errno, &self.prepared.mount_point(done.n));
             self.flushing = 0;
             return Some(Event::FlushFailed);
         }
@@ -338,99 +302,30 @@ impl Worker {
         }
     }
 
-    fn ready(&self) -> Call {
-        let order = &self.prepared.order;
-        let (function, known) = (order.signal_function.clone(), self.signaller.clone());
-        let longest = READY_KEEPS + Duration::from_millis(2 * order.max_freeze_ms);
-        let signal =
-            Signal::Ready(Ready { order: self.prepared.token.clone(), filesystems: self.filesystems() });
-        Box::pin(async move {
-            let limit = tokio::time::timeout(READY_LIMIT, async {
-                let signaller = match known {
-                    Some(known) => known,
-                    None => Signaller::connect(&function, longest).await?,
-                };
-                let answer = signaller.send(&signal, READY_LIMIT).await?;
-                Ok((signaller, answer))
-            });
-            match limit.await {
-                Ok(Ok((signaller, answer))) => (Some(signaller), Ok(answer)),
-                Ok(Err(error)) => (None, Err(error)),
-                Err(_) => (None, Err(SignalError::Silent { function, s: READY_LIMIT.as_secs() })),
-            }
-        })
-    }
-
-    fn frozen(&self) -> Option<Call> {
-        let signaller = self.signaller.clone()?;
-        let left = self.prepared.ledger.deadline().since(Boottime::now());
-        let signal = Signal::Frozen(Frozen {
-            order: self.prepared.token.clone(),
-            budget_ms: u64::try_from(left.as_millis()).unwrap_or(0),
-            filesystems: self.filesystems(),
-        });
-        Some(Box::pin(async move {
-            let answer = signaller.send(&signal, left).await;
-            (None, answer)
-        }))
-    }
-
-    fn filesystems(&self) -> Vec<FileSystem> {
-        let with_handles = self.prepared.targets.iter().zip(self.prepared.kept.iter());
-        with_handles
-            .map(|(target, kept)| FileSystem {
-                mount_point: kept.mount_point.to_string_lossy().into_owned(),
-                fs_type: target.fs_type.clone(),
-                uuid: kept.uuid.clone(),
-                volumes: target.volumes.clone(),
-                layout: target.layout.clone(),
-            })
-            .collect()
-    }
-
     /// The signal function has answered, or not.
     fn on_answer(&mut self, answer: Result<Answer, SignalError>) -> Event {
-        if self.state.phase == Phase::Cut { self.on_cut(answer) } else { self.on_ready(answer) }
-    }
-
-    fn on_ready(&mut self, answer: Result<Answer, SignalError>) -> Event {
-        let (reason, error) = match answer {
-            Ok(Answer::Ready(ready)) => match check_run(&ready.run, &self.prepared.order) {
+        let order = &self.prepared.order;
+        if self.state.phase != Phase::Cut {
+            return match ask::judge_ready(answer, order) {
                 Ok(()) => {
                     self.ready_at = Boottime::now();
-                    return Event::Accepted;
+                    Event::Accepted
                 }
-                Err(error) => (Reason::BadAnswer, describe(&error)),
-            },
-            Ok(Answer::Refused(refusal)) => refused(&refusal),
-            Ok(Answer::Cut(_)) => (Reason::BadAnswer, describe(&WrongAnswer::OtherSignal)),
-            Err(error @ SignalError::Throttled { .. }) => (Reason::Throttled, describe(&error)),
-            Err(error) => (Reason::SignalUnreachable, describe(&error)),
-        };
-        self.record.fault(|| error);
-        Event::Rejected(reason)
-    }
-
-    fn on_cut(&mut self, answer: Result<Answer, SignalError>) -> Event {
-        let (reason, error) = match answer {
-            Ok(Answer::Cut(cut)) => {
-                let checked = check_cut(&cut, &self.prepared.order);
-                if cut.run == self.prepared.order.run {
-                    self.record.snapshots = cut.snapshots;
+                Err((reason, error)) => {
+                    self.record.fault(|| error);
+                    Event::Rejected(reason)
                 }
-                match checked {
-                    Ok(()) => return Event::CutMade,
-                    Err(error) => (Reason::BadAnswer, describe(&error)),
-                }
+            };
+        }
+        let (snapshots, judged) = ask::judge_cut(answer, order);
+        self.record.snapshots = snapshots;
+        match judged {
+            Ok(()) => Event::CutMade,
+            Err((reason, error)) => {
+                self.record.fault(|| error);
+                Event::CutFailed(reason)
             }
-            Ok(Answer::Refused(refusal)) => refused(&refusal),
-            Ok(Answer::Ready(_)) => (Reason::BadAnswer, describe(&WrongAnswer::OtherSignal)),
-            Err(error @ SignalError::Silent { .. }) => (Reason::Deadline, describe(&error)),
-            Err(error @ SignalError::Throttled { .. }) => (Reason::Throttled, describe(&error)),
-            Err(error) => (Reason::BadAnswer, describe(&error)),
-        };
-        self.record.fault(|| error);
-        Event::CutFailed(reason)
+        }
     }
 
     /// Everything is thawed, as far as the kernel says: lets the guardian go and writes the report.
@@ -451,16 +346,6 @@ impl Worker {
         }
         report
     }
-}
-
-fn refused(refusal: &Refusal) -> (Reason, String) {
-    let reason = match refusal.reason {
-        RefusalReason::Throttled => Reason::Throttled,
-        // The snapshots may exist, but nobody says which.
-        RefusalReason::Unknown => Reason::BadAnswer,
-        _ => Reason::RefusedBySignal,
-    };
-    (reason, format!("the signal function refused ({}): {}", refusal.reason.as_str(), refusal.message))
 }
 
 /// The call's outcome; never, while there is none.

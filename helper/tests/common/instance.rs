@@ -201,12 +201,18 @@ impl Instance {
         done.then_some(took)
     }
 
+    /// Whether a write hangs.
     pub fn is_frozen(&self, volume: usize) -> bool {
         self.write_takes(volume, Duration::from_millis(150)).is_none()
     }
 
+    /// Whether a write gets through, with patience for a loaded machine.
+    pub fn is_free(&self, volume: usize) -> bool {
+        self.write_takes(volume, Duration::from_secs(2)).is_some()
+    }
+
     pub fn anything_frozen(&self) -> bool {
-        (0..self.volumes.len()).any(|n| self.volumes[n].fs != "none" && self.is_frozen(n))
+        (0..self.volumes.len()).any(|n| self.volumes[n].fs != "none" && !self.is_free(n))
     }
 
     /// Freezes or thaws a volume as another program would.

@@ -58,3 +58,16 @@ pub fn work_order(plan: &Plan, order: &Order, signal_function: &str, now: u64) -
         signal_function: signal_function.to_owned(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_outlives_delivery_and_the_agents_timeout_and_the_timeout_outlives_the_freeze() {
+        for freeze_ms in [1, 999, 10_000, 30_000] {
+            assert!(execution(freeze_ms) > PREPARATION + Duration::from_millis(freeze_ms - 1));
+            assert_eq!(lifetime(freeze_ms), DELIVERY + execution(freeze_ms));
+        }
+    }
+}

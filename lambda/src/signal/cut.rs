@@ -107,3 +107,68 @@ fn complete(order: &WorkOrder, made: &[MadeSnapshot]) -> Result<Vec<CutSnapshot>
         None => Ok(snapshots),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+    use stillframe_wire::{AUDIENCE, InstanceId, OrderedVolume, RunId};
+
+    const FIRST: &str = "vol-0aaaaaaaaaaaaaa01";
+    const SECOND: &str = "vol-0aaaaaaaaaaaaaa02";
+
+    fn order() -> WorkOrder {
+        let volume = |id: &str| OrderedVolume { id: VolumeId::new(id).unwrap(), device: String::new() };
+        WorkOrder {
+            v: 1,
+            aud: AUDIENCE.to_owned(),
+            instance: InstanceId::new("i-0aaaaaaaaaaaaaaa1").unwrap(),
+            expires: 0,
+            run: RunId::new("daily/2026-11-22/k3v9x2").unwrap(),
+            policy: String::new(),
+            slot: String::new(),
+            volumes: vec![volume(FIRST), volume(SECOND)],
+            exclude_volumes: vec![],
+            exclude_boot: true,
+            tags: BTreeMap::new(),
+            copy_volume_tags: true,
+            description: String::new(),
+            layout_tags: 1,
+            max_freeze_ms: 1_000,
+            hooks: true,
+            freeze_root: false,
+            signal_function: "signal".to_owned(),
+        }
+    }
+
+    fn made(volume: &str, snapshot: &str, failed: bool) -> MadeSnapshot {
+        MadeSnapshot { volume: volume.into(), snapshot: snapshot.into(), failed }
+    }
+
+    #[test]
+    fn a_cut_holds_every_ordered_volume_and_names_one_that_was_attached_since() {
+        let late = "vol-0aaaaaaaaaaaaaa09";
+        let all = [
+            made(FIRST, "snap-00000001", false),
+            made(SECOND, "snap-00000002", false),
+            made(late, "snap-00000003", false),
+        ];
+        let cut = complete(&order(), &all).unwrap();
+        assert_eq!(cut.len(), 3);
+        assert!(cut.iter().any(|one| one.volume.as_str() == late));
+    }
+
+    #[test]
+    fn anything_less_is_an_unknown_outcome_since_snapshots_exist() {
+        for (answer, named) in [
+            (vec![made(FIRST, "snap-00000001", false)], SECOND),
+            (vec![made(FIRST, "snap-00000001", true), made(SECOND, "snap-00000002", false)], "snap-00000001"),
+            (vec![made(FIRST, "garbage", false), made(SECOND, "snap-00000002", false)], "garbage"),
+            (vec![], FIRST),
+        ] {
+            let refusal = complete(&order(), &answer).unwrap_err();
+            assert_eq!(refusal.reason, RefusalReason::Unknown);
+            assert!(refusal.message.contains(named), "{refusal:?}");
+        }
+    }
+}

@@ -155,7 +155,9 @@ fn sweep() -> anyhow::Result<()> {
 fn serve(spec: &std::path::Path, listen: SocketAddr) -> anyhow::Result<()> {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
-        .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into()))
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into()),
+        )
         .init();
     let spec = Spec::load(spec)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -169,7 +171,9 @@ fn serve(spec: &std::path::Path, listen: SocketAddr) -> anyhow::Result<()> {
         let mut interrupted = signal(SignalKind::interrupt()).context("failed to listen for SIGINT")?;
         let fleet = Fleet::start(spec, listen).await?;
         let mut stdout = std::io::stdout();
-        writeln!(stdout, "endpoint={}", fleet.endpoint()).and_then(|()| stdout.flush()).context("failed to print")?;
+        writeln!(stdout, "endpoint={}", fleet.endpoint())
+            .and_then(|()| stdout.flush())
+            .context("failed to print")?;
         tokio::select! {
             _ = terminated.recv() => {}
             _ = interrupted.recv() => {}

@@ -91,10 +91,8 @@ pub fn of_endpoint(endpoint: &str, wanted: impl Fn(&str) -> bool) -> Vec<Process
 /// Every process below the given one.
 #[must_use]
 pub fn below(parent: i32) -> Vec<Process> {
-    let parents: Vec<(i32, i32)> = pids()
-        .into_iter()
-        .filter_map(|pid| Some((pid, stat(pid)?.get(1)?.parse().ok()?)))
-        .collect();
+    let parents: Vec<(i32, i32)> =
+        pids().into_iter().filter_map(|pid| Some((pid, stat(pid)?.get(1)?.parse().ok()?))).collect();
     let mut found = vec![parent];
     let mut at = 0;
     while let Some(&above) = found.get(at) {

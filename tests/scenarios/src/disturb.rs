@@ -62,8 +62,9 @@ impl Region {
             match victim {
                 Victim::Worker => worker.signal(SIGKILL),
                 Victim::Guardian => {
-                    let guardian =
-                        processes::of_endpoint(self.endpoint(), |name| name == "sf:guardian").first().copied();
+                    let guardian = processes::of_endpoint(self.endpoint(), |name| name == "sf:guardian")
+                        .first()
+                        .copied();
                     guardian.expect("a helper in its window has a guardian").signal(SIGKILL);
                 }
                 Victim::CancelledBySsm => self.cancel_commands(),

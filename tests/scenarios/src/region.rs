@@ -314,10 +314,8 @@ impl Region {
     /// Makes a blank volume and returns its id.
     #[must_use]
     pub fn create_volume(&self, size_gib: u32) -> String {
-        let made = self.ec2(
-            "CreateVolume",
-            &[("AvailabilityZone", "eu-central-1a"), ("Size", &size_gib.to_string())],
-        );
+        let made = self
+            .ec2("CreateVolume", &[("AvailabilityZone", "eu-central-1a"), ("Size", &size_gib.to_string())]);
         let (_, rest) = made.split_once("<volumeId>").expect("an id");
         rest.split('<').next().expect("an end").to_owned()
     }
@@ -364,7 +362,8 @@ impl Region {
     /// An order for an instance and its first two volumes, signed with the region's key.
     #[must_use]
     pub fn order_for(&self, instance: &str) -> String {
-        let key = self.ssm("GetParameter", &json!({"Name": "/stillframe/signing-key", "WithDecryption": true}));
+        let key =
+            self.ssm("GetParameter", &json!({"Name": "/stillframe/signing-key", "WithDecryption": true}));
         let key = key["Parameter"]["Value"].as_str().expect("a key");
         let key = BASE64_URL_SAFE_NO_PAD.decode(key).expect("a key is base64url");
         let key = SigningKey::new(key).expect("a key is long enough");

@@ -10,7 +10,8 @@ fn without_disks() -> Region {
 #[test]
 fn a_wrong_policy_is_refused_by_field_and_changes_nothing() {
     let region = without_disks();
-    let cases: [(&str, fn(&mut Value)); 8] = [
+    type Change = fn(&mut Value);
+    let cases: [(&str, Change); 8] = [
         ("keep", |p| p["keep"] = json!({})),
         ("keep", |p| {
             p.as_object_mut().map(|p| p.remove("keep"));
@@ -31,7 +32,10 @@ fn a_wrong_policy_is_refused_by_field_and_changes_nothing() {
         assert!(error.contains(field), "{policy} gave {error:?}, which does not name {field}");
         assert!(!error.contains("panicked"), "{error}");
     }
-    assert_eq!(region.calls("CreateSnapshots") + region.calls("SendCommand") + region.calls("PutParameter"), 0);
+    assert_eq!(
+        region.calls("CreateSnapshots") + region.calls("SendCommand") + region.calls("PutParameter"),
+        0
+    );
 }
 
 #[test]

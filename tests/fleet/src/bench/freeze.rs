@@ -15,6 +15,9 @@ const INVOKE_MS: u64 = 15;
 const CREATE_SNAPSHOTS_MS: u64 = 400;
 const FILE_SYSTEMS: [&str; 3] = ["ext4", "xfs", "btrfs"];
 
+/// The parts of the window in the helper's report, and what goes before it.
+const PHASES: [&str; 6] = ["flush_us", "prime_us", "freeze_us", "sync_us", "signal_us", "thaw_us"];
+
 /// What was measured.
 #[derive(Debug, Serialize)]
 struct Measured {
@@ -23,6 +26,7 @@ struct Measured {
     window_ms: Spread,
     stall_ms: Spread,
     flush_stall_ms: Spread,
+    phases_ms: Vec<(&'static str, Spread)>,
     not_consistent: usize,
 }
 
@@ -73,6 +77,7 @@ pub fn run(runs: usize, bulk_mb_s: u64, as_json: bool) -> Result<(), BenchError>
     let fleet = start(&spec(bulk_mb_s))?;
     let client = fleet.client();
     let (mut windows, mut stalls, mut flushes) = (Vec::new(), Vec::new(), Vec::new());
+    let mut phases = PHASES.map(|_| Vec::new());
     let mut not_consistent = 0;
     // The first run is cold: functions start, the key is made. It is not counted.
     for run in 0..=runs {
@@ -81,7 +86,8 @@ pub fn run(runs: usize, bulk_mb_s: u64, as_json: bool) -> Result<(), BenchError>
         let summary = client.invoke("backup", &policy()).map_err(region("run the backup function"))?;
         let seen = watch.finish();
         next_day(client)?;
-        let Some(window_us) = summary["restore_points"][0]["phases"]["window_us"].as_u64().filter(|&us| us > 0)
+        let Some(window_us) =
+            summary["restore_points"][0]["phases"]["window_us"].as_u64().filter(|&us| us > 0)
         else {
             not_consistent += 1;
             eprintln!("run {run} was not frozen: {summary}");
@@ -92,6 +98,11 @@ pub fn run(runs: usize, bulk_mb_s: u64, as_json: bool) -> Result<(), BenchError>
             continue;
         }
         let (in_window, before) = split(&seen, window);
+        for (phase, all) in PHASES.iter().zip(&mut phases) {
+            all.push(
+                summary["restore_points"][0]["phases"][phase].as_u64().unwrap_or_default() as f64 / 1_000.0,
+            );
+        }
         windows.push(window_us as f64 / 1_000.0);
         stalls.push(in_window.as_secs_f64() * 1_000.0);
         flushes.push(before.as_secs_f64() * 1_000.0);
@@ -103,6 +114,7 @@ pub fn run(runs: usize, bulk_mb_s: u64, as_json: bool) -> Result<(), BenchError>
         window_ms: Spread::of(windows, limit),
         stall_ms: Spread::of(stalls, limit),
         flush_stall_ms: Spread::of(flushes, limit),
+        phases_ms: PHASES.into_iter().zip(phases).map(|(name, all)| (name, Spread::of(all, limit))).collect(),
         not_consistent,
     };
     if as_json {
@@ -134,7 +146,10 @@ fn print(measured: &Measured, bulk_mb_s: u64) {
         ("window (helper's report)", &measured.window_ms),
         ("longest stall of a writer", &measured.stall_ms),
         ("longest stall outside it", &measured.flush_stall_ms),
-    ] {
+    ]
+    .into_iter()
+    .chain(measured.phases_ms.iter().map(|(name, spread)| (*name, spread)))
+    {
         println!(
             "{name:<28} {:>10.1} {:>8.3} {:>10.1} {:>8.3}",
             spread.median, spread.median_ratio, spread.worst, spread.worst_ratio

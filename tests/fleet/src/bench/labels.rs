@@ -90,16 +90,19 @@ pub fn run(runs: usize, seed: u64, as_json: bool) -> Result<bool, BenchError> {
     let mut figures = Figures { runs, seed, ..Figures::default() };
     let mut checked = BTreeSet::new();
     for run in 0..runs {
-        let disturbance = if run < Disturbance::ALL.len() {
-            Disturbance::ALL[run]
-        } else {
-            Disturbance::ALL[random.usize(..Disturbance::ALL.len())]
-        };
+        // Each once, then by chance.
+        let by_chance = random.usize(..Disturbance::ALL.len());
+        let disturbance = Disturbance::ALL[if run < Disturbance::ALL.len() { run } else { by_chance }];
         *figures.disturbances.entry(format!("{disturbance:?}")).or_default() += 1;
         one_run(client, disturbance, &mut random)?;
         check(client, disturbance, &mut checked, &mut figures)?;
         if !as_json && run % 10 == 9 {
-            eprintln!("{} runs, {} snapshots, {} violations", run + 1, figures.snapshots, figures.violations.len());
+            eprintln!(
+                "{} runs, {} snapshots, {} violations",
+                run + 1,
+                figures.snapshots,
+                figures.violations.len()
+            );
         }
         next_day(client)?;
     }
@@ -112,11 +115,7 @@ pub fn run(runs: usize, seed: u64, as_json: bool) -> Result<bool, BenchError> {
     Ok(figures.violations.is_empty() && provable)
 }
 
-fn one_run(
-    client: &Client,
-    disturbance: Disturbance,
-    random: &mut fastrand::Rng,
-) -> Result<(), BenchError> {
+fn one_run(client: &Client, disturbance: Disturbance, random: &mut fastrand::Rng) -> Result<(), BenchError> {
     let mut policy = policy();
     policy["max_freeze_ms"] = json!(2_000);
     if disturbance == Disturbance::NoAgent {
@@ -191,7 +190,9 @@ fn check(
             figures.filesystem_dirty += usize::from(dirty);
             figures.filesystem_lost += records.lost;
             if !found.is_consistent() {
-                figures.violations.push(format!("{disturbance:?}: {} {}: {found:?}", record.id, record.volume));
+                figures
+                    .violations
+                    .push(format!("{disturbance:?}: {} {}: {found:?}", record.id, record.volume));
             }
         } else {
             figures.crash += 1;
@@ -208,15 +209,29 @@ fn check(
 }
 
 fn print(figures: &Figures, provable: bool) {
-    println!("{} runs (seed {}), {} snapshots, {} records checked", figures.runs, figures.seed, figures.snapshots, figures.records_checked);
+    println!(
+        "{} runs (seed {}), {} snapshots, {} records checked",
+        figures.runs, figures.seed, figures.snapshots, figures.records_checked
+    );
     println!("disturbed by {:?}\n", figures.disturbances);
     println!("{:<12} {:>10} {:>16} {:>14}", "label", "snapshots", "journal dirty", "records lost");
-    println!("{:<12} {:>10} {:>16} {:>14}", "filesystem", figures.filesystem, figures.filesystem_dirty, figures.filesystem_lost);
-    println!("{:<12} {:>10} {:>16} {:>14}", "crash", figures.crash, figures.crash_dirty, format!("in {}", figures.crash_with_loss));
+    println!(
+        "{:<12} {:>10} {:>16} {:>14}",
+        "filesystem", figures.filesystem, figures.filesystem_dirty, figures.filesystem_lost
+    );
+    println!(
+        "{:<12} {:>10} {:>16} {:>14}",
+        "crash",
+        figures.crash,
+        figures.crash_dirty,
+        format!("in {}", figures.crash_with_loss)
+    );
     for violation in &figures.violations {
         println!("VIOLATION {violation}");
     }
     if !provable {
-        println!("The check proves nothing: no unfrozen snapshot was dirty, or none was labelled filesystem.");
+        println!(
+            "The check proves nothing: no unfrozen snapshot was dirty, or none was labelled filesystem."
+        );
     }
 }

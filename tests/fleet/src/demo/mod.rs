@@ -3,6 +3,8 @@
 //! what its writer had acknowledged. All of it with the real functions, the real helper and, where this
 //! machine allows it, real file systems.
 
+#![allow(clippy::indexing_slicing, reason = "a missing key of a JSON value reads as null")]
+
 mod figures;
 mod table;
 
@@ -73,7 +75,11 @@ pub fn run(as_json: bool) -> Result<bool, DemoError> {
     let missing = disks::missing();
     if let Some(missing) = &missing {
         let sentence = format!("No real file systems here: {missing}.");
-        if as_json { eprintln!("{sentence}") } else { println!("{sentence}") }
+        if as_json {
+            eprintln!("{sentence}")
+        } else {
+            println!("{sentence}")
+        }
         say("It runs the control plane alone: no freeze, no bytes, labels `crash`; left out are the helper,");
         say("the frozen times and the verification of the snapshots.\n");
     }
@@ -162,7 +168,8 @@ impl Show<'_> {
     }
 
     fn backup(&mut self) -> Result<Value, DemoError> {
-        let summary = self.client.invoke("backup", &Self::policy()).map_err(region("run the backup function"))?;
+        let summary =
+            self.client.invoke("backup", &Self::policy()).map_err(region("run the backup function"))?;
         self.summaries.push(summary.clone());
         Ok(summary)
     }
@@ -188,7 +195,9 @@ impl Show<'_> {
         Ok(Figures {
             restore_points: points.map(|points| points.len() as u64).sum(),
             labels: Labels::count(made.iter().filter_map(|snapshot| snapshot["label"].as_str())),
-            frozen_ms: FrozenMs::of(made.iter().filter_map(|snapshot| snapshot["frozen_us"].as_u64()).collect()),
+            frozen_ms: FrozenMs::of(
+                made.iter().filter_map(|snapshot| snapshot["frozen_us"].as_u64()).collect(),
+            ),
             pruned: pruned.map(|pruned| pruned.len() as u64).sum(),
             ..Figures::default()
         })

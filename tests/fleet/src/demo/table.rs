@@ -22,8 +22,7 @@ fn table(header: &[&str]) -> Table {
 /// milliseconds, snapshot, label.
 #[must_use]
 pub fn restore_points(summary: &Value) -> String {
-    let mut table =
-        table(&["instance", "volume", "mount", "file system", "frozen ms", "snapshot", "label"]);
+    let mut table = table(&["instance", "volume", "mount", "file system", "frozen ms", "snapshot", "label"]);
     if let Some(column) = table.column_mut(4) {
         column.set_cell_alignment(CellAlignment::Right);
     }
