@@ -382,23 +382,9 @@ fn open_for_writing(pid: u32) -> Vec<String> {
 fn on_a_disk_that_can_hang() -> Instance {
     let inner = "truncate -s 64M a/image; mkfs.ext4 -q -F -E lazy_itable_init=0,lazy_journal_init=0 a/image; mkdir inner; mount -o loop a/image inner; \
                  rm /dev/disk/by-id/*; link vol0aaaaaaaaaaaaaa00 $(losetup -j $PWD/a/image -O NAME -n)";
-    Instance::start_with(&[("xfs", "a")], inner)
-}
-
-/// Whether a write into the volume on the disk that can hang gets through.
-fn inner_takes_writes(instance: &Instance) -> bool {
-    let file = instance.path(&instance.inside("inner")).join("probe");
-    let mut child = std::process::Command::new("sh")
-        .args(["-c", "echo x >> \"$0\"", file.to_str().unwrap()])
-        .spawn()
-        .unwrap();
-    let done = within(PROMISE + PROBE, || child.try_wait().unwrap().is_some());
-    if !done {
-        // It ends with the thaw that the instance's end brings.
-        let _ = child.kill();
-        std::mem::forget(child);
-    }
-    done
+    let mut instance = Instance::start_with(&[("xfs", "a")], inner);
+    instance.keep("inner");
+    instance
 }
 
 /// Whether the worker freezes and its file system's thread waits in the kernel.
@@ -446,7 +432,8 @@ fn a_worker_killed_inside_a_hanging_freeze_leaves_nothing_frozen() {
         assert!(instance.fsfreeze("-u", 0));
         helper.child.wait().unwrap();
         assert!(!is_alive(worker));
-        assert!(inner_takes_writes(&instance), "{by}: left frozen");
+        let took = instance.write_takes_at(&instance.inside("inner"), PROMISE + PROBE);
+        assert!(took.is_some(), "{by}: left frozen");
         assert!(guardian_ends(guardian) && !instance.has_lease(), "{by}");
         assert_eq!(function.frozen_signals(), 0);
     }

@@ -74,6 +74,11 @@ impl SignalFunction {
         format!("http://127.0.0.1:{}", self.port)
     }
 
+    /// The same under another name for this machine.
+    pub fn url_at(&self, host: &str) -> String {
+        format!("http://{host}:{}", self.port)
+    }
+
     /// Every signal received, with the number of its connection.
     pub fn signals(&self) -> Vec<(usize, Signal)> {
         self.seen.signals.lock().unwrap().clone()

@@ -112,6 +112,11 @@ impl Instance {
         PathBuf::from(format!("/proc/{}/root{inside}", self.holder.id()))
     }
 
+    /// Has a file system that the test itself mounted in the instance's folder thawed at the end, too.
+    pub fn keep(&mut self, name: &str) {
+        self.handles.push(File::open(self.path(&self.inside(name))).unwrap());
+    }
+
     /// A path in the instance's own folder, as the instance sees it.
     pub fn inside(&self, name: &str) -> String {
         self.folder.path().join(name).to_str().unwrap().to_owned()
@@ -153,20 +158,23 @@ impl Instance {
 
     /// Starts `stillframe-helper freeze`.
     pub fn freeze(&self, order: &WorkOrder, function: &SignalFunction) -> Helper {
-        let token = order.sign(&SigningKey::new(vec![7; 32]).unwrap()).unwrap();
-        self.freeze_token(&token, function)
+        self.freeze_token(&token(order), function)
     }
 
     pub fn freeze_token(&self, token: &str, function: &SignalFunction) -> Helper {
-        let child = self
-            .command(env!("CARGO_BIN_EXE_stillframe-helper"))
+        self.start_freeze(self.command(env!("CARGO_BIN_EXE_stillframe-helper")), token, &function.url())
+    }
+
+    /// Starts the freeze with `command`, which is the helper or something that starts it.
+    pub fn start_freeze(&self, mut command: Command, token: &str, url: &str) -> Helper {
+        let child = command
             .arg("freeze")
             .env("SSM_order", token)
             .env("AWS_SSM_INSTANCE_ID", INSTANCE)
             .env("AWS_REGION", "eu-north-1")
             .env("AWS_ACCESS_KEY_ID", "AKIDTEST")
             .env("AWS_SECRET_ACCESS_KEY", "secret")
-            .env("AWS_ENDPOINT_URL_LAMBDA", function.url())
+            .env("AWS_ENDPOINT_URL_LAMBDA", url)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
@@ -183,7 +191,12 @@ impl Instance {
     /// How long a write to the volume takes: one byte by a process of its own, which hangs if the file
     /// system is frozen. Nothing when it takes longer than `limit`.
     pub fn write_takes(&self, volume: usize, limit: Duration) -> Option<Duration> {
-        let file = self.path(&self.volumes[volume].mount).join("probe");
+        self.write_takes_at(&self.volumes[volume].mount, limit)
+    }
+
+    /// The same for a directory of the instance.
+    pub fn write_takes_at(&self, inside: &str, limit: Duration) -> Option<Duration> {
+        let file = self.path(inside).join("probe");
         let began = Instant::now();
         let mut child = Command::new("sh")
             .args(["-c", "echo x >> \"$0\"", file.to_str().unwrap()])
@@ -279,6 +292,11 @@ impl Drop for Helper {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The order, signed.
+pub fn token(order: &WorkOrder) -> String {
+    order.sign(&SigningKey::new(vec![7; 32]).unwrap()).unwrap()
 }
 
 pub fn kill(pid: u32, signal: rustix::process::Signal) {

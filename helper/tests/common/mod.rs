@@ -16,25 +16,25 @@ pub fn alone() -> MutexGuard<'static, ()> {
 
 /// Whether real devices can be had. Says why not; with `STILLFRAME_REQUIRE=1` that is a failure.
 pub fn have_devices() -> bool {
-    let missing = if !rustix::process::getuid().is_root() {
-        Some("they need root")
-    } else if !std::path::Path::new("/dev/loop-control").exists() {
-        Some("they need loop devices (/dev/loop-control)")
-    } else if let Some(program) = ["mkfs.ext4", "mkfs.xfs", "mkfs.btrfs", "unshare", "nsenter", "fsfreeze"]
-        .into_iter()
-        .find(|program| !on_path(program))
-    {
-        eprintln!("SKIPPED: tests on real file systems need {program}");
-        assert!(!is_required(), "STILLFRAME_REQUIRE=1, and {program} is missing");
-        return false;
-    } else {
-        None
-    };
-    if let Some(why) = missing {
-        eprintln!("SKIPPED: tests on real file systems: {why}");
-        assert!(!is_required(), "STILLFRAME_REQUIRE=1, and tests on real file systems cannot run: {why}");
+    if !rustix::process::getuid().is_root() {
+        return skip("tests on real file systems need root");
     }
-    missing.is_none()
+    if !std::path::Path::new("/dev/loop-control").exists() {
+        return skip("tests on real file systems need loop devices (/dev/loop-control)");
+    }
+    ["mkfs.ext4", "mkfs.xfs", "mkfs.btrfs", "unshare", "nsenter", "fsfreeze"].into_iter().all(have)
+}
+
+/// Whether a program can be had, in the same way.
+pub fn have(program: &str) -> bool {
+    on_path(program) || skip(&format!("this test needs the program {program}"))
+}
+
+fn skip(why: &str) -> bool {
+    eprintln!("SKIPPED: {why}");
+    let is_required = std::env::var("STILLFRAME_REQUIRE").is_ok_and(|value| value == "1");
+    assert!(!is_required, "STILLFRAME_REQUIRE=1, and {why}");
+    false
 }
 
 fn on_path(program: &str) -> bool {
@@ -42,10 +42,6 @@ fn on_path(program: &str) -> bool {
     path.split(':')
         .chain(["/usr/sbin", "/sbin"])
         .any(|folder| std::path::Path::new(folder).join(program).exists())
-}
-
-fn is_required() -> bool {
-    std::env::var("STILLFRAME_REQUIRE").is_ok_and(|value| value == "1")
 }
 
 /// Waits until `what` holds, looking often. False when it does not within `limit`.
