@@ -9,8 +9,8 @@ use crate::volumes::Kept;
 use rustix::fd::AsFd;
 use rustix::fs::syncfs;
 use rustix::io::Errno;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -25,7 +25,7 @@ const THAW_PAUSE: Duration = Duration::from_millis(10);
 pub enum Task {
     /// `syncfs`, before the freeze or in it.
     Sync,
-    /// FIFREEZE and FITHAW at once.
+    /// FIFREEZE, and FITHAW as soon as all that are primed with it are frozen.
     Prime,
     /// FIFREEZE.
     Freeze,
@@ -48,11 +48,46 @@ pub struct Done {
     pub ended: Boottime,
 }
 
+/// Where the threads of one prime meet: what is frozen first waits for what is frozen last, so that all are
+/// thawed at one instant. The kernel's grace periods, which the next freeze is to skip, begin to lapse with
+/// the thaw; thawed one by one, the early ones would have lost theirs before the late ones are there.
+#[derive(Debug, Default)]
+struct Meeting {
+    missing: Mutex<usize>,
+    changed: Condvar,
+}
+
+impl Meeting {
+    /// So many are awaited from now on; with none, whoever waits goes on.
+    fn expect(&self, count: usize) {
+        *self.missing() = count;
+        self.changed.notify_all();
+    }
+
+    /// One is there, and waits until nobody is missing.
+    fn arrive(&self) {
+        let mut missing = self.missing();
+        *missing = missing.saturating_sub(1);
+        if *missing == 0 {
+            self.changed.notify_all();
+        }
+        while *missing > 0 {
+            missing = self.changed.wait(missing).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn missing(&self) -> MutexGuard<'_, usize> {
+        // A number cannot be left half-changed.
+        self.missing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// The threads.
 #[derive(Debug)]
 pub struct Threads {
     tasks: Vec<Sender<Task>>,
     done: UnboundedReceiver<Done>,
+    primed: Arc<Meeting>,
 }
 
 impl Threads {
@@ -62,17 +97,18 @@ impl Threads {
     /// A thread cannot be started.
     pub fn start(kept: &Arc<[Kept]>, ledger: Ledger) -> std::io::Result<Self> {
         let (sender, done) = unbounded_channel();
+        let primed = Arc::new(Meeting::default());
         let mut tasks = Vec::with_capacity(kept.len());
         for n in 0..kept.len() {
             let (task, inbox) = channel();
-            let (kept, sender) = (Arc::clone(kept), sender.clone());
+            let (kept, primed, sender) = (Arc::clone(kept), Arc::clone(&primed), sender.clone());
             std::thread::Builder::new()
                 .name(format!("sf:fs{n}"))
                 .stack_size(STACK)
-                .spawn(move || work(n, &kept, ledger, &inbox, &sender))?;
+                .spawn(move || work(n, &kept, ledger, &primed, &inbox, &sender))?;
             tasks.push(task);
         }
-        Ok(Self { tasks, done })
+        Ok(Self { tasks, done, primed })
     }
 
     /// How many there are.
@@ -95,13 +131,25 @@ impl Threads {
         }
     }
 
+    /// So many primes are given next; they thaw together. With 0, those that are under way thaw now.
+    pub fn prime_together(&self, count: usize) {
+        self.primed.expect(count);
+    }
+
     /// The next task that is done.
     pub async fn done(&mut self) -> Option<Done> {
         self.done.recv().await
     }
 }
 
-fn work(n: usize, kept: &[Kept], ledger: Ledger, inbox: &Receiver<Task>, done: &UnboundedSender<Done>) {
+fn work(
+    n: usize,
+    kept: &[Kept],
+    ledger: Ledger,
+    primed: &Meeting,
+    inbox: &Receiver<Task>,
+    done: &UnboundedSender<Done>,
+) {
     let Some(kept) = kept.get(n) else { return };
     while let Ok(task) = inbox.recv() {
         if task != Task::Sync {
@@ -113,7 +161,11 @@ fn work(n: usize, kept: &[Kept], ledger: Ledger, inbox: &Receiver<Task>, done: &
             Task::Sync => syncfs(kept).map_err(|errno| (Fault::WriteLost, errno)),
             Task::Freeze => freeze(n, kept, ledger),
             Task::Thaw => thaw(n, kept, ledger),
-            Task::Prime => freeze(n, kept, ledger).and_then(|()| thaw(n, kept, ledger)),
+            Task::Prime => {
+                let frozen = freeze(n, kept, ledger);
+                primed.arrive();
+                frozen.and_then(|()| thaw(n, kept, ledger))
+            }
         };
         if done.send(Done { n, task, result, began, ended: Boottime::now() }).is_err() {
             return;
@@ -160,5 +212,43 @@ fn thaw(n: usize, kept: &Kept, ledger: Ledger) -> Result<(), (Fault, Errno)> {
                 std::thread::sleep(THAW_PAUSE);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_meeting_lets_nobody_go_before_the_last_has_come() {
+        let meeting = Arc::new(Meeting::default());
+        meeting.expect(3);
+        let others: Vec<_> = (0..2)
+            .map(|_| {
+                let meeting = Arc::clone(&meeting);
+                std::thread::spawn(move || meeting.arrive())
+            })
+            .collect();
+        while *meeting.missing() > 1 {
+            std::thread::yield_now();
+        }
+        assert!(others.iter().all(|other| !other.is_finished()), "the third is missing");
+        meeting.arrive();
+        for other in others {
+            other.join().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_meeting_that_is_called_off_holds_nobody() {
+        let meeting = Arc::new(Meeting::default());
+        meeting.expect(2);
+        let waiting = {
+            let meeting = Arc::clone(&meeting);
+            std::thread::spawn(move || meeting.arrive())
+        };
+        meeting.expect(0);
+        waiting.join().unwrap();
+        meeting.arrive();
     }
 }

@@ -113,6 +113,10 @@ impl Worker {
             if self.state.phase != before {
                 self.enter();
             }
+            let primes = effects.iter().filter(|effect| matches!(effect, Effect::Prime(_))).count();
+            if primes > 0 {
+                self.threads.prime_together(primes);
+            }
             for effect in effects {
                 match effect {
                     Effect::Arm => self.arm().await,
@@ -185,6 +189,9 @@ impl Worker {
         if !matches!(phase, Phase::Ready | Phase::Again { .. } | Phase::Cut) {
             self.call = None;
         }
+        if phase == Phase::Thaw {
+            self.threads.prime_together(0);
+        }
         self.record.enter(phase, Boottime::now());
     }
 
@@ -218,9 +225,16 @@ impl Worker {
     }
 
     /// Sets the deadline, for the guardian first: what it does not confirm is not begun.
+    ///
+    /// The freeze that follows a prime keeps the prime's deadline while most of it is left: asking the
+    /// guardian again takes a while on a busy machine, and what the prime has won fades meanwhile.
     async fn arm(&mut self) {
         sys::run_first(true);
         let allowed = Duration::from_millis(self.prepared.order.max_freeze_ms);
+        if self.prepared.ledger.deadline() > Boottime::now().after(allowed / 4 * 3) {
+            self.events.push_back(Event::Armed);
+            return;
+        }
         if !self.has_lease {
             if let Err(error) =
                 self.prepared.run_dir.write_lease(&self.prepared.lease(self.guardian.pid(), Boottime::now()))

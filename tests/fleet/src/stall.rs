@@ -1,5 +1,6 @@
 //! Writers that measure how long a write can stand still: one thread per mount, one byte at a time.
 
+use crate::boottime::now_ns;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -15,17 +16,23 @@ const NOTICEABLE: Duration = Duration::from_millis(2);
 /// One write that took long.
 #[derive(Debug, Clone, Copy)]
 pub struct Stall {
-    /// When it was asked for.
-    pub from: Instant,
-    /// When it returned.
-    pub to: Instant,
+    /// When it was asked for, nanoseconds since boot.
+    pub from_ns: u64,
+    /// When it returned, the same.
+    pub to_ns: u64,
 }
 
 impl Stall {
     /// How long it took.
     #[must_use]
     pub fn length(&self) -> Duration {
-        self.to - self.from
+        Duration::from_nanos(self.to_ns.saturating_sub(self.from_ns))
+    }
+
+    /// Whether the write stood still at that instant, nanoseconds since boot.
+    #[must_use]
+    pub fn spans(&self, at_ns: u64) -> bool {
+        (self.from_ns..self.to_ns).contains(&at_ns)
     }
 }
 
@@ -35,7 +42,6 @@ const PATIENCE: Duration = Duration::from_secs(45);
 /// Watches one or more directories until it is asked what it saw.
 #[derive(Debug)]
 pub struct StallWatch {
-    began: Instant,
     stop: Arc<AtomicBool>,
     writers: Vec<Writer>,
 }
@@ -43,8 +49,8 @@ pub struct StallWatch {
 #[derive(Debug)]
 struct Writer {
     thread: JoinHandle<Vec<Stall>>,
-    /// When its latest write was asked for, microseconds after the watch began.
-    asked_us: Arc<AtomicU64>,
+    /// When its latest write was asked for, nanoseconds since boot.
+    asked_ns: Arc<AtomicU64>,
 }
 
 impl StallWatch {
@@ -53,15 +59,15 @@ impl StallWatch {
     /// # Errors
     /// A directory cannot be written to at all.
     pub fn start<P: AsRef<Path>>(directories: &[P]) -> io::Result<Self> {
-        let (began, stop) = (Instant::now(), Arc::new(AtomicBool::new(false)));
+        let stop = Arc::new(AtomicBool::new(false));
         let mut writers = Vec::new();
         for directory in directories {
             let file = File::create(directory.as_ref().join(format!(".stall-{}", std::process::id())))?;
-            let asked_us = Arc::new(AtomicU64::new(0));
-            let (stop, asked) = (Arc::clone(&stop), Arc::clone(&asked_us));
-            writers.push(Writer { thread: thread::spawn(move || watch(&file, began, &asked, &stop)), asked_us });
+            let asked_ns = Arc::new(AtomicU64::new(0));
+            let (stop, asked) = (Arc::clone(&stop), Arc::clone(&asked_ns));
+            writers.push(Writer { thread: thread::spawn(move || watch(&file, &asked, &stop)), asked_ns });
         }
-        Ok(Self { began, stop, writers })
+        Ok(Self { stop, writers })
     }
 
     /// Stops and returns every stall of every directory. A write that stands still for good is returned as
@@ -78,25 +84,23 @@ impl StallWatch {
             if writer.thread.is_finished() {
                 stalls.extend(writer.thread.join().unwrap_or_default());
             } else {
-                let asked = Duration::from_micros(writer.asked_us.load(Ordering::Relaxed));
-                stalls.push(Stall { from: self.began + asked, to: Instant::now() });
+                stalls.push(Stall { from_ns: writer.asked_ns.load(Ordering::Relaxed), to_ns: now_ns() });
             }
         }
         stalls
     }
 }
 
-fn watch(file: &File, began: Instant, asked_us: &AtomicU64, stop: &AtomicBool) -> Vec<Stall> {
+fn watch(file: &File, asked_ns: &AtomicU64, stop: &AtomicBool) -> Vec<Stall> {
     let mut stalls = Vec::new();
     while !stop.load(Ordering::Relaxed) {
-        let from = Instant::now();
-        let asked = u64::try_from((from - began).as_micros()).unwrap_or(u64::MAX);
-        asked_us.store(asked, Ordering::Relaxed);
+        let from_ns = now_ns();
+        asked_ns.store(from_ns, Ordering::Relaxed);
         // A full or shut-down disk is the business of the test that made it so.
         let _ = file.write_at(b"x", 0);
-        let to = Instant::now();
-        if to - from > NOTICEABLE {
-            stalls.push(Stall { from, to });
+        let stall = Stall { from_ns, to_ns: now_ns() };
+        if stall.length() > NOTICEABLE {
+            stalls.push(stall);
         }
         thread::sleep(Duration::from_micros(500));
     }

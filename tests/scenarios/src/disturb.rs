@@ -1,6 +1,7 @@
 //! Ways to disturb a run at a chosen instant: ending the helper in a phase, freezing from outside.
 
 use crate::region::Region;
+use fleet::boottime::now_ns;
 use fleet::processes::{self, Process};
 use fleet::stall::{Stall, StallWatch};
 use std::path::PathBuf;
@@ -69,18 +70,18 @@ impl Region {
                 }
                 Victim::CancelledBySsm => self.cancel_commands(),
             }
-            let at = Instant::now();
+            let at_ns = now_ns();
             if victim == Victim::Worker {
                 processes::poll(Duration::from_secs(40), || (!worker.alive()).then_some(()))?;
             }
-            Some(at)
+            Some(at_ns)
         });
         let stalls = watch.finish();
         let hit_at = hit_at?;
         let writable_after = stalls
             .iter()
-            .filter(|stall| stall.from < hit_at + Duration::from_millis(20) && stall.to > hit_at)
-            .map(|stall| stall.to - hit_at)
+            .filter(|stall| stall.spans(hit_at) || stall.spans(hit_at + 20_000_000))
+            .map(|stall| Duration::from_nanos(stall.to_ns.saturating_sub(hit_at)))
             .max()
             .unwrap_or_default();
         Some(Hit { writable_after })

@@ -5,10 +5,12 @@
 //! checksumming writer), and the writer that is measured, one byte at a time.
 
 use super::{BenchError, io, median, next_day, policy, region, start};
+use crate::client::Client;
+use crate::disks::CutRecord;
 use crate::outside;
 use crate::stall::{Stall, StallWatch};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 const INVOKE_MS: u64 = 15;
@@ -93,11 +95,10 @@ pub fn run(runs: usize, bulk_mb_s: u64, as_json: bool) -> Result<(), BenchError>
             eprintln!("run {run} was not frozen: {summary}");
             continue;
         };
-        let window = Duration::from_micros(window_us);
         if run == 0 {
             continue;
         }
-        let (in_window, before) = split(&seen, window);
+        let (in_window, before) = split(&seen, &cuts(client, &summary)?);
         for (phase, all) in PHASES.iter().zip(&mut phases) {
             all.push(
                 summary["restore_points"][0]["phases"][phase].as_u64().unwrap_or_default() as f64 / 1_000.0,
@@ -127,13 +128,24 @@ pub fn run(runs: usize, bulk_mb_s: u64, as_json: bool) -> Result<(), BenchError>
 
 /// The longest stall of the window, and the longest of anything else (the flush competes for the disk).
 ///
-/// A stall belongs to the window when it is at least half as long as the window: the writer asks for a byte
-/// every half millisecond, so each mount has one such stall, and only a disk that stands still for as long
-/// could be mistaken for it.
-fn split(stalls: &[Stall], window: Duration) -> (Duration, Duration) {
-    let (long, short): (Vec<Duration>, Vec<Duration>) =
-        stalls.iter().map(Stall::length).partition(|&length| length >= window / 2);
-    (long.into_iter().max().unwrap_or_default(), short.into_iter().max().unwrap_or_default())
+/// A stall belongs to the window when it spans the instant at which a volume was copied.
+fn split(stalls: &[Stall], cuts: &[u64]) -> (Duration, Duration) {
+    let longest = |of_window: bool| {
+        let some = stalls.iter().filter(|stall| cuts.iter().any(|&cut| stall.spans(cut)) == of_window);
+        some.map(Stall::length).max().unwrap_or_default()
+    };
+    (longest(true), longest(false))
+}
+
+/// When the snapshots of a summary were copied, nanoseconds since boot.
+fn cuts(client: &Client, summary: &Value) -> Result<Vec<u64>, BenchError> {
+    let files = client.snapshot_files().map_err(region("find the snapshots' files"))?;
+    let made = summary["restore_points"][0]["snapshots"].as_array().into_iter().flatten();
+    let made = made.filter_map(|snapshot| files.get(snapshot["snapshot"].as_str()?));
+    made.map(|file| {
+        CutRecord::read(&file.path).map(|cut| cut.begun_ns).map_err(io("read the record of a cut"))
+    })
+    .collect()
 }
 
 fn print(measured: &Measured, bulk_mb_s: u64) {
