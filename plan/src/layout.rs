@@ -9,7 +9,7 @@
 //! `stillframe:layout.0`, `.1`, ... of at most 256 characters. A volume with several file systems has
 //! several records, a file system over several volumes a record for each.
 
-use crate::observed::Tags;
+use crate::tags::Tags;
 use crate::{VolumeId, tags};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

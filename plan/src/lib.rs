@@ -45,4 +45,5 @@ pub use select::Selection;
 pub use settle::{MOST_ATTEMPTS, settle};
 pub use settlement::*;
 pub use slot::{Every, Slot};
+pub use tags::Tags;
 pub use verdict::*;

@@ -2,13 +2,11 @@
 //! from nothing else. Nothing here is an opinion.
 
 use crate::consistency::Consistency;
+use crate::tags::Tags;
 use crate::{InstanceId, RunId, SnapshotId, VolumeId, tags};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-
-/// Tags of one resource.
-pub type Tags = BTreeMap<String, String>;
 
 /// Everything that a decision may depend on, as seen at one time. Order of the lists and repeated
 /// entries (pages may overlap) make no difference to any decision.

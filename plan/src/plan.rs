@@ -1,10 +1,11 @@
 //! A plan: what one run of a policy will do, decided to the last id. It is data, to be carried out, to
 //! be printed, to be tested; it leaves no choice to whoever carries it out. `planner` makes it.
 
-use crate::observed::{LastStop, Tags};
+use crate::observed::LastStop;
 use crate::reason::{CrashReason, SkipReason, Warning};
 use crate::restore_point::Target;
 use crate::slot::Slot;
+use crate::tags::Tags;
 use crate::{Consistency, InstanceId, RunId, SnapshotId, VolumeId};
 use chrono::{DateTime, Utc};
 use serde::Serialize;

@@ -10,7 +10,7 @@ use crate::policy::Policy;
 use crate::progress::Progress;
 use crate::reason::{CrashReason, SkipReason, Warning};
 use crate::slot::Slot;
-use crate::{Consistency, InstanceId, RunId, VolumeId, set_tags, tags};
+use crate::{Consistency, InstanceId, RunId, VolumeId, set_tags};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Plans one run of a policy.
@@ -183,7 +183,7 @@ impl<'a> Planner<'a> {
         excluded: Excluded,
         how: How,
     ) {
-        let common = tags::of_set(self.policy, self.run, self.slot, Some(instance));
+        let common = set_tags::common(self.policy, self.run, self.slot, Some(instance));
         let set = set_tags::of_instance(self.policy, instance, volumes, common);
         let planned: Vec<PlannedVolume> = volumes.iter().map(|volume| planned(instance, volume)).collect();
         plan.warnings.extend(set.warning.clone());
@@ -226,7 +226,7 @@ impl<'a> Planner<'a> {
 
     fn take_volume(&self, plan: &mut Plan, volume: &Volume, instance: Option<&Instance>, way: Way) {
         let device = volume.current_attachment().map_or("", |attachment| attachment.device.as_str());
-        let common = tags::of_set(self.policy, self.run, self.slot, instance);
+        let common = set_tags::common(self.policy, self.run, self.slot, instance);
         let (tags, warning) = set_tags::of_volume(self.policy, volume, device, common);
         plan.warnings.extend(warning);
         plan.volumes.push(DirectVolume {

@@ -3,6 +3,7 @@
 use crate::observed::*;
 use crate::plan::*;
 use crate::policy::Policy;
+use crate::tags::Tags;
 use crate::world::*;
 use crate::{VolumeId, tags};
 use chrono::TimeDelta;

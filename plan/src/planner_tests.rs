@@ -1,6 +1,7 @@
 use crate::observed::*;
 use crate::plan::*;
 use crate::reason::*;
+use crate::tags::Tags;
 use crate::world::*;
 use crate::{Consistency, InstanceId, Target, VolumeId, layout, tags};
 use chrono::TimeDelta;

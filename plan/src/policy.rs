@@ -5,10 +5,9 @@
 
 use crate::consistency::Consistency;
 use crate::keep::Keep;
-use crate::observed::Tags;
 use crate::select::Selection;
 use crate::slot::Every;
-use crate::tags;
+use crate::tags::{self, Tags};
 use chrono_tz::Tz;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};

@@ -1,6 +1,6 @@
 //! Which volumes a policy means: patterns over tags, as EC2's own filters read them.
 
-use crate::observed::Tags;
+use crate::tags::Tags;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use std::collections::BTreeMap;
 

@@ -2,11 +2,13 @@
 //! them where not, and how much room is left for the layout.
 
 use crate::layout::{self, Record};
-use crate::observed::{Instance, Tags, Volume};
+use crate::observed::{Instance, Volume};
 use crate::plan::PlannedVolume;
 use crate::policy::Policy;
 use crate::reason::{CopyProblem, Warning};
-use crate::tags;
+use crate::slot::Slot;
+use crate::tags::{self, Tags};
+use crate::{Consistency, RunId};
 use std::collections::BTreeSet;
 
 /// Room that a frozen set gets for its layout, characters per volume: its id, its device name, a file
@@ -22,7 +24,30 @@ pub(crate) struct SetTags {
     pub(crate) warning: Option<Warning>,
 }
 
-/// Decides for one instance. `common` is [`tags::of_set`].
+/// The tags that every snapshot of a set is born with, but for the layout: the policy's own, ours, and
+/// what the instance says of its lineage.
+pub(crate) fn common(policy: &Policy, run: &RunId, slot: &Slot, instance: Option<&Instance>) -> Tags {
+    let mut common = policy.tags.clone();
+    common.extend(
+        [
+            (tags::POLICY, policy.name.as_str()),
+            (tags::RUN, run.as_str()),
+            (tags::SLOT, slot.name.as_str()),
+            (tags::CONSISTENCY, Consistency::Crash.as_str()),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned())),
+    );
+    if let Some(instance) = instance {
+        common.insert(tags::INSTANCE.to_owned(), instance.id.to_string());
+        common.extend(policy.lineage.iter().filter_map(|key| {
+            let value = instance.tags.get(key)?;
+            Some((tags::instance_key(key), value.clone()))
+        }));
+    }
+    common
+}
+
+/// Decides for one instance. `common` is what [`common`] gives.
 pub(crate) fn of_instance(
     policy: &Policy,
     instance: &Instance,

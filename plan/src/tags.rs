@@ -1,9 +1,9 @@
 //! The tags that Stillframe writes and reads, and EC2's limits of tags.
 
-use crate::observed::{Instance, Tags};
-use crate::policy::Policy;
-use crate::slot::Slot;
-use crate::{Consistency, RunId};
+use std::collections::BTreeMap;
+
+/// Tags of one resource.
+pub type Tags = BTreeMap<String, String>;
 
 /// What every key of ours begins with.
 pub const OURS: &str = "stillframe:";
@@ -15,7 +15,7 @@ pub const RUN: &str = "stillframe:run";
 pub const SLOT: &str = "stillframe:slot";
 /// The instance that the volumes were attached to; none for a detached volume.
 pub const INSTANCE: &str = "stillframe:instance";
-/// The label: see [`Consistency`].
+/// The label: see [`crate::Consistency`].
 pub const CONSISTENCY: &str = "stillframe:consistency";
 /// Followed by a tag key of the instance: its value there.
 pub const INSTANCE_TAG: &str = "stillframe:instance.";
@@ -112,30 +112,6 @@ pub fn is_ours_on_snapshots(key: &str) -> bool {
     [POLICY, RUN, SLOT, INSTANCE, CONSISTENCY].contains(&key)
         || key.starts_with(INSTANCE_TAG)
         || key.starts_with(LAYOUT)
-}
-
-/// The tags that every snapshot of a set is born with, but for the layout: the policy's own, ours, and
-/// what the instance says of its lineage.
-#[must_use]
-pub fn of_set(policy: &Policy, run: &RunId, slot: &Slot, instance: Option<&Instance>) -> Tags {
-    let mut tags = policy.tags.clone();
-    tags.extend(
-        [
-            (POLICY, policy.name.as_str()),
-            (RUN, run.as_str()),
-            (SLOT, slot.name.as_str()),
-            (CONSISTENCY, Consistency::Crash.as_str()),
-        ]
-        .map(|(key, value)| (key.to_owned(), value.to_owned())),
-    );
-    if let Some(instance) = instance {
-        tags.insert(INSTANCE.to_owned(), instance.id.to_string());
-        tags.extend(policy.lineage.iter().filter_map(|key| {
-            let value = instance.tags.get(key)?;
-            Some((instance_key(key), value.clone()))
-        }));
-    }
-    tags
 }
 
 #[cfg(test)]

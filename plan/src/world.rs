@@ -3,6 +3,7 @@
 use crate::observed::*;
 use crate::plan::{Limits, Plan};
 use crate::policy::Policy;
+use crate::tags::Tags;
 use crate::{InstanceId, RunId, VolumeId, layout, plan, tags};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};

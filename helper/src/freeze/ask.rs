@@ -1,7 +1,6 @@
 //! What the worker asks of the signal function, and what it believes of the answers.
 
 use super::Prepared;
-use super::worker::READY_KEEPS;
 use crate::clock::Boottime;
 use crate::describe;
 use crate::signal::{SignalError, Signaller, WrongAnswer, check_cut, check_run};
@@ -10,6 +9,9 @@ use std::time::Duration;
 use stillframe_wire::{
     Answer, CutSnapshot, FileSystem, Frozen, Ready, Reason, Refusal, RefusalReason, Signal, WorkOrder,
 };
+
+/// READY is sent again when it is older than this: the connection and the function may be cold again.
+pub(super) const READY_KEEPS: Duration = Duration::from_secs(30);
 
 /// Time for READY: name look-up, TLS, credentials, a cold function.
 const READY_LIMIT: Duration = Duration::from_secs(30);

@@ -3,7 +3,7 @@
 //! `watch`.
 
 use super::ledger::Ledger;
-use super::watch::Watch;
+use super::watch::{ARMED, DONE, WATCH, Watch};
 use crate::run_dir::RunDir;
 use crate::sys;
 use crate::volumes::Kept;
@@ -13,13 +13,6 @@ use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, getpid, pidfd_open, 
 use std::io::Read;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
-
-/// Guardian to worker: it watches.
-pub(super) const ARMED: u8 = b'A';
-/// Worker to guardian: there is a new deadline in the ledger. Guardian to worker: it is set.
-pub(super) const WATCH: u8 = b'W';
-/// Worker to guardian: nothing is frozen, and nothing will be.
-pub(super) const DONE: u8 = b'D';
 
 /// How long the guardian may take to answer. Nothing is frozen while the worker waits.
 const PATIENCE: Duration = Duration::from_secs(2);

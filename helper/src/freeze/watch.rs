@@ -2,7 +2,6 @@
 //! on anything that is not an explicit "done". It freezes nothing, opens nothing, and talks to nobody
 //! but the worker.
 
-use super::guardian::{ARMED, DONE, WATCH};
 use super::ledger::Ledger;
 use crate::clock::{Alarm, Boottime};
 use crate::run_dir::RunDir;
@@ -17,6 +16,13 @@ use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
+
+/// Guardian to worker: it watches.
+pub(super) const ARMED: u8 = b'A';
+/// Worker to guardian: there is a new deadline in the ledger. Guardian to worker: it is set.
+pub(super) const WATCH: u8 = b'W';
+/// Worker to guardian: nothing is frozen, and nothing will be.
+pub(super) const DONE: u8 = b'D';
 
 /// How long after the deadline the guardian steps in: the worker thaws at the deadline itself, and
 /// its own thaw is what the report can speak of.

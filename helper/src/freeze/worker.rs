@@ -19,9 +19,6 @@ use std::time::Duration;
 use stillframe_wire::{Answer, Reason, Report};
 use tokio::io::unix::AsyncFd;
 
-/// READY is sent again when it is older than this: the connection and the function may be cold again.
-pub(super) const READY_KEEPS: Duration = Duration::from_secs(30);
-
 /// The worker of one freeze.
 pub struct Worker {
     prepared: Prepared,
@@ -311,7 +308,7 @@ impl Worker {
                 None
             }
             Next::Freeze { prime } => {
-                Some(Event::Flushed { prime, stale: now.since(self.ready_at) > READY_KEEPS })
+                Some(Event::Flushed { prime, stale: now.since(self.ready_at) > ask::READY_KEEPS })
             }
         }
     }
