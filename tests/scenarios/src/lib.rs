@@ -7,10 +7,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod disturb;
+mod left_behind;
+mod operator;
+mod orders;
 mod region;
 mod requirements;
 mod specs;
 
 pub use disturb::{Hit, Victim};
-pub use region::{Region, Snapshot, left_behind};
+pub use left_behind::left_behind;
+pub use region::{Region, Snapshot};
 pub use specs::{ONE_INSTANCE, REPLICAS, TWO_INSTANCES, daily};

@@ -1,5 +1,7 @@
 //! Bad input gets one error that names the field and the value, and nothing is changed.
 
+#![allow(clippy::indexing_slicing, clippy::expect_used, reason = "a failed expectation is a failed test")]
+
 use scenarios::{ONE_INSTANCE, Region, daily};
 use serde_json::{Value, json};
 

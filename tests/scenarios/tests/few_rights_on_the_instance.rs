@@ -1,6 +1,8 @@
 //! Promise 5: an instance may invoke the signal function and nothing else, and that acts only on a signed
 //! order for this instance.
 
+#![allow(clippy::indexing_slicing, clippy::expect_used, reason = "a failed expectation is a failed test")]
+
 use scenarios::{ONE_INSTANCE, Region, daily};
 use serde_json::json;
 

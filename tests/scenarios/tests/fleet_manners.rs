@@ -1,5 +1,7 @@
 //! The fleet itself: it speaks to the AWS CLI and boto3, and leaves the machine as it found it.
 
+#![allow(clippy::indexing_slicing, clippy::expect_used, reason = "a failed expectation is a failed test")]
+
 use scenarios::{ONE_INSTANCE, Region, TWO_INSTANCES, left_behind};
 use serde_json::json;
 

@@ -1,5 +1,7 @@
 //! Promise 2: a label beyond `crash` is written only with proof.
 
+#![allow(clippy::indexing_slicing, clippy::expect_used, reason = "a failed expectation is a failed test")]
+
 use scenarios::{ONE_INSTANCE, Region, TWO_INSTANCES, daily};
 use serde_json::json;
 

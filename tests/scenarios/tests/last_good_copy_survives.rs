@@ -1,5 +1,7 @@
 //! Promise 3: pruning deletes only ours, counts only good points and never takes the last of them.
 
+#![allow(clippy::indexing_slicing, clippy::expect_used, reason = "a failed expectation is a failed test")]
+
 use scenarios::{ONE_INSTANCE, REPLICAS, Region, daily};
 use serde_json::json;
 use std::collections::BTreeMap;

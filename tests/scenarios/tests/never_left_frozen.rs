@@ -1,6 +1,8 @@
 //! Promise 1: no file system stays frozen longer than `max_freeze` + 100 ms, whichever process is killed,
 //! stopped or hung, and whatever the network does.
 
+#![allow(clippy::indexing_slicing, clippy::expect_used, reason = "a failed expectation is a failed test")]
+
 use scenarios::{ONE_INSTANCE, Region, Victim, daily};
 use serde_json::json;
 use std::time::Duration;

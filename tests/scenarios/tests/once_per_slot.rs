@@ -1,6 +1,8 @@
 //! Promise 4: one restore point per volume and slot, whatever is delivered twice, retried or killed
 //! half-way.
 
+#![allow(clippy::indexing_slicing, clippy::expect_used, reason = "a failed expectation is a failed test")]
+
 use scenarios::{Region, TWO_INSTANCES, daily};
 use serde_json::json;
 use std::thread;

@@ -2,7 +2,7 @@
 //! keeps them, and their device, until somebody mounts the device again and thaws.
 
 use super::detached::Detached;
-use super::loop_device::LoopDevice;
+use super::loop_device::Binding;
 use super::signature;
 use crate::spec::FsType;
 use std::path::PathBuf;
@@ -13,10 +13,14 @@ const SOON: Duration = Duration::from_millis(500);
 /// No file system of a fleet has so much to write that it takes longer.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Thaws what is on a loop device, mounted or not; `true` if it was frozen.
+/// Thaws what is on a loop device, mounted or not; `true` if it was frozen. A device that has become
+/// somebody else's is left alone.
 #[must_use]
-pub fn thaw(number: u32) -> bool {
-    let device = PathBuf::from(format!("/dev/loop{number}"));
+pub fn thaw(binding: Binding) -> bool {
+    if !binding.stands() {
+        return false;
+    }
+    let device = PathBuf::from(format!("/dev/loop{}", binding.number()));
     let (fs, flags): (_, &[&str]) = match signature::read(&device) {
         // A copy has its original's UUID, which XFS would refuse while that one is mounted.
         Ok(FsType::Xfs) => ("xfs", &["nouuid"]),
@@ -30,17 +34,20 @@ pub fn thaw(number: u32) -> bool {
 /// Waits until loop devices have let go of their files; thaws what keeps one. Returns those that are still
 /// in use at the end.
 #[must_use]
-pub fn release(mut numbers: Vec<u32>) -> Vec<u32> {
+pub fn release(mut bindings: Vec<Binding>) -> Vec<u32> {
     let deadline = Instant::now() + PATIENCE;
     let mut next_thaw = Instant::now() + SOON;
     loop {
-        numbers.retain(|number| LoopDevice::is_bound(*number));
-        if numbers.is_empty() || Instant::now() >= deadline {
-            return numbers;
+        bindings.retain(Binding::stands);
+        if bindings.is_empty() || Instant::now() >= deadline {
+            return bindings.iter().map(Binding::number).collect();
         }
         if Instant::now() >= next_thaw {
-            for number in numbers.iter().filter(|number| thaw(**number)) {
-                tracing::warn!(device = number, "thawed a file system that nobody could reach any more");
+            for binding in bindings.iter().filter(|binding| thaw(**binding)) {
+                tracing::warn!(
+                    device = binding.number(),
+                    "thawed a file system that nobody could reach any more"
+                );
             }
             next_thaw = Instant::now() + SOON;
         }

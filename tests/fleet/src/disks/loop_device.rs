@@ -55,10 +55,40 @@ impl LoopDevice {
         PathBuf::from(format!("/dev/loop{}", self.number))
     }
 
-    /// Whether it still has a file: on drop that ends at once, unless somebody else uses the device.
+    /// The file that it has now.
     #[must_use]
-    pub fn is_bound(number: u32) -> bool {
-        PathBuf::from(format!("/sys/block/loop{number}/loop")).exists()
+    pub fn binding(&self) -> Binding {
+        Binding::of(self.number)
+    }
+}
+
+/// One use of a loop device: its number, and the kernel's count of what was put into which device. A number
+/// is given to somebody else the moment that it is free; the count never comes again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Binding {
+    number: u32,
+    sequence: Option<u64>,
+}
+
+impl Binding {
+    /// What the device with this number has now.
+    #[must_use]
+    pub fn of(number: u32) -> Self {
+        let sequence = std::fs::read_to_string(format!("/sys/block/loop{number}/diskseq"));
+        Self { number, sequence: sequence.ok().and_then(|text| text.trim().parse().ok()) }
+    }
+
+    /// The device's number.
+    #[must_use]
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Whether the device still has that file: on drop that ends at once, unless somebody else uses it.
+    #[must_use]
+    pub fn stands(&self) -> bool {
+        let bound = PathBuf::from(format!("/sys/block/loop{}/loop", self.number)).exists();
+        bound && *self == Self::of(self.number)
     }
 }
 

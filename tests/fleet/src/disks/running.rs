@@ -3,7 +3,7 @@
 use super::detached::Detached;
 use super::ghost;
 use super::instance::Slot;
-use super::loop_device::LoopDevice;
+use super::loop_device::{Binding, LoopDevice};
 use super::mount_table::{self, MountLine};
 use super::namespace::Namespace;
 use super::plug;
@@ -136,10 +136,10 @@ impl Running {
         let attached = self.attached(volume)?;
         // A freeze that outlived its mount would keep the device for ever.
         attached.thaw();
-        let number = attached.device.number();
-        plug::pull(&self.namespace, volume, &slot.device, number)?;
+        let binding = attached.device.binding();
+        plug::pull(&self.namespace, volume, &slot.device, binding.number())?;
         self.attached.remove(volume);
-        warn_of_kept(&self.id, &ghost::release(vec![number]));
+        warn_of_kept(&self.id, &ghost::release(vec![binding]));
         Ok(())
     }
 
@@ -172,7 +172,7 @@ impl Running {
             unmount(&self.namespace, places.filter(|at| at != Path::new("/")).collect())
         });
         self.attached.values().for_each(Attached::thaw);
-        let devices: Vec<u32> = self.attached.values().map(|one| one.device.number()).collect();
+        let devices: Vec<Binding> = self.attached.values().map(|one| one.device.binding()).collect();
         let Self { id, namespace, attached } = self;
         drop(attached);
         drop(namespace);

@@ -4,6 +4,7 @@
 //! of its file, a process by the mark on `/run` in its mount table.
 
 use super::ghost;
+use super::loop_device::Binding;
 use super::mount_table;
 use super::vault::unmount_for_sure;
 use super::work_dir::{abandoned, mark_of};
@@ -54,7 +55,7 @@ fn end(dir: &Path) -> bool {
 }
 
 /// Kills what still runs in the namespaces of that fleet; thaws what keeps it from dying.
-fn end_processes(mark: &str, devices: &[u32]) {
+fn end_processes(mark: &str, devices: &[Binding]) {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let alive = processes_of(mark);
@@ -90,13 +91,14 @@ fn belongs_to(pid: i32, mark: &str) -> bool {
 }
 
 /// Loop devices whose files lie below `path`, or are it.
-fn devices_below(path: &Path) -> Vec<u32> {
+fn devices_below(path: &Path) -> Vec<Binding> {
     let entries = fs::read_dir("/sys/block").into_iter().flatten().flatten();
     let numbers = entries.filter_map(|entry| {
         let name = entry.file_name();
-        let number = name.to_str()?.strip_prefix("loop")?.parse().ok()?;
+        // Before its file is read: were it taken over in between, the binding would no longer stand.
+        let binding = Binding::of(name.to_str()?.strip_prefix("loop")?.parse().ok()?);
         let file = fs::read_to_string(entry.path().join("loop/backing_file")).ok()?;
-        Path::new(file.trim_end()).starts_with(path).then_some(number)
+        Path::new(file.trim_end()).starts_with(path).then_some(binding)
     });
     numbers.collect()
 }

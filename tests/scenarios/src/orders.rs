@@ -1,0 +1,75 @@
+//! Orders that the backup function did not write.
+
+use crate::region::Region;
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use stillframe_wire::{AUDIENCE, InstanceId, OrderedVolume, RunId, SigningKey, VolumeId, WorkOrder};
+
+impl Region {
+    /// An order for the volumes of the first instance, as the backup function would sign it.
+    #[must_use]
+    pub fn last_order(&self) -> String {
+        self.order_for("i-0aaaaaaaaaaaaaaa1")
+    }
+
+    /// An order for an instance and its first two volumes, signed with the region's key.
+    #[must_use]
+    pub fn order_for(&self, instance: &str) -> String {
+        let key =
+            self.ssm("GetParameter", &json!({"Name": "/stillframe/signing-key", "WithDecryption": true}));
+        let key = key["Parameter"]["Value"].as_str().expect("a key");
+        let key = BASE64_URL_SAFE_NO_PAD.decode(key).expect("a key is base64url");
+        let key = SigningKey::new(key).expect("a key is long enough");
+        let stem = format!("vol-{}", &instance["i-".len()..instance.len() - 1].get(..15).expect("an id"));
+        let volume = |n: u32, device: &str| OrderedVolume {
+            id: VolumeId::new(format!("{stem}{n:02}")).expect("a volume id"),
+            device: device.to_owned(),
+        };
+        WorkOrder {
+            v: 1,
+            aud: AUDIENCE.to_owned(),
+            instance: InstanceId::new(instance).expect("an instance id"),
+            expires: self.client().now().expect("the region's clock") + 600,
+            run: RunId::new("by-hand/2026-11-22/000000").expect("a run id"),
+            policy: "by-hand".to_owned(),
+            slot: "2026-11-22".to_owned(),
+            volumes: vec![volume(1, "/dev/sdf"), volume(2, "/dev/sdg")],
+            exclude_volumes: Vec::new(),
+            exclude_boot: true,
+            tags: BTreeMap::from([("stillframe:policy".to_owned(), "by-hand".to_owned())]),
+            copy_volume_tags: true,
+            layout_tags: 4,
+            max_freeze_ms: 5_000,
+            hooks: false,
+            description: "by hand".to_owned(),
+            freeze_root: false,
+            signal_function: "signal".to_owned(),
+        }
+        .sign(&key)
+        .expect("an order that can be signed")
+    }
+
+    /// Runs the document `Stillframe-Freeze` with an order and returns the helper's report.
+    #[must_use]
+    pub fn freeze_with(&self, instance: &str, order: &str) -> Value {
+        let sent = self.ssm(
+            "SendCommand",
+            &json!({
+                "DocumentName": "Stillframe-Freeze", "InstanceIds": [instance],
+                "Parameters": {"order": [order]}
+            }),
+        );
+        let command = sent["Command"]["CommandId"].clone();
+        let asked = json!({"CommandId": command, "InstanceId": instance});
+        let mut end = Value::Null;
+        self.wait_until("the end of the command", || {
+            let Ok(invocation) = self.client().ssm("GetCommandInvocation", &asked) else { return false };
+            end = invocation;
+            !matches!(end["Status"].as_str(), Some("Pending" | "InProgress" | "Delayed"))
+        });
+        let printed = end["StandardOutputContent"].as_str().unwrap_or_default();
+        serde_json::from_str(printed.lines().next().unwrap_or_default())
+            .unwrap_or_else(|error| panic!("no report: {error}: {end}"))
+    }
+}
