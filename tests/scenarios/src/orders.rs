@@ -16,6 +16,12 @@ impl Region {
     /// An order for an instance and its first two volumes, signed with the region's key.
     #[must_use]
     pub fn order_for(&self, instance: &str) -> String {
+        self.order(instance, 5_000)
+    }
+
+    /// The same with a longest freeze, milliseconds.
+    #[must_use]
+    pub fn order(&self, instance: &str, max_freeze_ms: u64) -> String {
         let key =
             self.ssm("GetParameter", &json!({"Name": "/stillframe/signing-key", "WithDecryption": true}));
         let key = key["Parameter"]["Value"].as_str().expect("a key");
@@ -40,7 +46,7 @@ impl Region {
             tags: BTreeMap::from([("stillframe:policy".to_owned(), "by-hand".to_owned())]),
             copy_volume_tags: true,
             layout_tags: 4,
-            max_freeze_ms: 5_000,
+            max_freeze_ms,
             hooks: false,
             description: "by hand".to_owned(),
             freeze_root: false,
@@ -53,12 +59,17 @@ impl Region {
     /// Runs the document `Stillframe-Freeze` with an order and returns the helper's report.
     #[must_use]
     pub fn freeze_with(&self, instance: &str, order: &str) -> Value {
+        let end = self.run_freeze(instance, &json!({"order": [order]}));
+        let printed = end["StandardOutputContent"].as_str().unwrap_or_default();
+        serde_json::from_str(printed.lines().next().unwrap_or_default())
+            .unwrap_or_else(|error| panic!("no report: {error}: {end}"))
+    }
+
+    /// Runs the document `Stillframe-Freeze` with these parameters; the invocation as it ended.
+    pub fn run_freeze(&self, instance: &str, parameters: &Value) -> Value {
         let sent = self.ssm(
             "SendCommand",
-            &json!({
-                "DocumentName": "Stillframe-Freeze", "InstanceIds": [instance],
-                "Parameters": {"order": [order]}
-            }),
+            &json!({"DocumentName": "Stillframe-Freeze", "InstanceIds": [instance], "Parameters": parameters}),
         );
         let command = sent["Command"]["CommandId"].clone();
         let asked = json!({"CommandId": command, "InstanceId": instance});
@@ -68,8 +79,6 @@ impl Region {
             end = invocation;
             !matches!(end["Status"].as_str(), Some("Pending" | "InProgress" | "Delayed"))
         });
-        let printed = end["StandardOutputContent"].as_str().unwrap_or_default();
-        serde_json::from_str(printed.lines().next().unwrap_or_default())
-            .unwrap_or_else(|error| panic!("no report: {error}: {end}"))
+        end
     }
 }

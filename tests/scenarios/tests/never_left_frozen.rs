@@ -66,6 +66,26 @@ fn ssm_killing_the_whole_process_group_leaves_nothing_frozen() {
 }
 
 #[test]
+fn ssms_timeout_kills_the_helper_and_leaves_nothing_frozen() {
+    let Some(region) = Region::with_disks(ONE_INSTANCE) else { return };
+    // Makes the key, and is otherwise not of interest.
+    region.backup(daily());
+    let instance = "i-0aaaaaaaaaaaaaaa1";
+    let order = region.order(instance, 30_000);
+    region.advance(60);
+    region.fault("CreateSnapshots", "delay-ms:25000", 1);
+    let mut end = json!(null);
+    let stall = region.longest_stall_during(|| {
+        end = region.run_freeze(instance, &json!({"order": [order], "executionTimeout": ["10"]}));
+    });
+    assert_eq!(end["StatusDetails"], "ExecutionTimedOut", "{end}");
+    // The agent gave it 10 s, of which some went by before the freeze.
+    assert!(stall > Duration::from_secs(5), "killed while frozen, not before: {stall:?}");
+    assert!(stall < Duration::from_millis(10_100), "{stall:?}");
+    assert!(region.frozen().is_empty());
+}
+
+#[test]
 fn a_signal_function_that_hangs_is_given_up_at_the_deadline_and_the_fallback_taken() {
     let Some(region) = Region::with_disks(ONE_INSTANCE) else { return };
     region.fault("CreateSnapshots", "delay-ms:8000", 1);
