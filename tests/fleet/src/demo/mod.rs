@@ -91,7 +91,8 @@ pub fn run(as_json: bool) -> Result<bool, DemoError> {
         format!("disks = false\n{}", SPEC.replace("[[instance]]", "[[instance]]\nagent = \"none\""))
     };
     let fleet = FleetProcess::start(&std::env::current_exe().map_err(DemoError::OwnPath)?, &spec)?;
-    let mut show = Show { fleet: &fleet, client: fleet.client(), summaries: Vec::new() };
+    let consistency = if with_disks { "filesystem" } else { "crash" };
+    let mut show = Show { consistency, fleet: &fleet, client: fleet.client(), summaries: Vec::new() };
     say(&format!("A region of two instances and four volumes listens on {}.\n", fleet.client().endpoint()));
     if with_disks {
         show.wait_for_writers()?;
@@ -146,30 +147,32 @@ pub fn run(as_json: bool) -> Result<bool, DemoError> {
 
 /// A region on show, and what its runs have said.
 struct Show<'a> {
+    /// What the policy asks for: without disks there is nothing better than `crash`.
+    consistency: &'static str,
     fleet: &'a FleetProcess,
     client: &'a Client,
     summaries: Vec<Value>,
 }
 
 impl Show<'_> {
-    fn policy() -> Value {
+    fn policy(&self) -> Value {
         json!({
             "policy": "daily", "every": "day", "timezone": "UTC",
             "select": {"tag:stillframe": "daily"},
-            "consistency": "filesystem", "on_failure": "crash",
+            "consistency": self.consistency, "on_failure": "crash",
             "keep": {"last": KEEP_LAST}
         })
     }
 
     fn plan(&self) -> Result<Value, DemoError> {
-        let mut policy = Self::policy();
+        let mut policy = self.policy();
         policy["dry_run"] = json!(true);
         self.client.invoke("backup", &policy).map_err(region("plan a backup"))
     }
 
     fn backup(&mut self) -> Result<Value, DemoError> {
         let summary =
-            self.client.invoke("backup", &Self::policy()).map_err(region("run the backup function"))?;
+            self.client.invoke("backup", &self.policy()).map_err(region("run the backup function"))?;
         self.summaries.push(summary.clone());
         Ok(summary)
     }
