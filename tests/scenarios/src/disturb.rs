@@ -87,6 +87,25 @@ impl Region {
         Some(Hit { writable_after })
     }
 
+    /// Runs `run` and thaws a mount as soon as the helper shows that it is frozen, as another tool would.
+    /// Whether there was something to thaw.
+    pub fn thaw_in_window<T: Send>(&self, mount_point: &str, run: impl FnOnce() -> T + Send) -> (bool, T) {
+        let path = self.mount_from_outside(mount_point);
+        thread::scope(|scope| {
+            let run = scope.spawn(run);
+            let frozen = processes::poll(Duration::from_secs(30), || {
+                processes::of_endpoint(self.endpoint(), |name| name == "sf:frozen").first().copied()
+            });
+            let thawed = frozen.is_some()
+                && Command::new("fsfreeze")
+                    .arg("-u")
+                    .arg(&path)
+                    .status()
+                    .is_ok_and(|status| status.success());
+            (thawed, run.join().expect("the run ends"))
+        })
+    }
+
     /// The longest time that a small write stood still on any mount while `run` ran.
     pub fn longest_stall_during(&self, run: impl FnOnce()) -> Duration {
         let watch = StallWatch::start(&self.mounts_from_outside()).expect("the mounts can be written to");

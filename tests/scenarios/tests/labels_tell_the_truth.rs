@@ -42,6 +42,18 @@ fn every_snapshot_is_born_crash_and_carries_its_set() {
 }
 
 #[test]
+fn a_set_that_somebody_thawed_during_the_cut_stays_crash() {
+    let Some(region) = Region::with_disks(ONE_INSTANCE) else { return };
+    region.fault("CreateSnapshots", "delay-ms:2000", 1);
+    let (thawed, result) = region.thaw_in_window("/srv/wal", || region.backup(daily()));
+    assert!(thawed, "a window of two seconds can be hit: {result}");
+    let snapshots = region.snapshots();
+    assert_eq!(snapshots.len(), 2, "{result}");
+    assert!(snapshots.iter().all(|snapshot| snapshot.label == "crash"), "{result}");
+    assert!(result.to_string().contains("thawed-by-other"), "the result says why: {result}");
+}
+
+#[test]
 fn a_stopped_instance_is_labelled_offline() {
     let Some(region) = Region::with_disks(ONE_INSTANCE) else { return };
     region.stop_instance("i-0aaaaaaaaaaaaaaa1", false);
