@@ -6,7 +6,7 @@ STATIC_TARGET ?= x86_64-unknown-linux-gnu
 STATIC_HELPER = target/$(STATIC_TARGET)/helper/stillframe-helper
 ARGS ?=
 
-.PHONY: demo test build lint static-helper check-static functions bench clean-left-behind
+.PHONY: demo test build lint static-helper check-static functions bench bench-functions bench-labels clean-left-behind
 
 ## Two instances, four volumes, a backup, a skipped one, a prune; then every snapshot is verified.
 demo: build
@@ -37,9 +37,19 @@ check-static: static-helper
 functions:
 	$(CARGO) build --locked --profile function --package stillframe-lambda --bins
 
-## The frozen window against its limit: one Invoke plus CreateSnapshots as configured.
+## The frozen window against its limit: one Invoke plus CreateSnapshots as configured. The images lie in
+## memory, where a flush costs next to nothing as on EBS; BENCH_DIR=/var/tmp puts them on this machine's disk.
+BENCH_DIR ?= /dev/shm
 bench: build static-helper
-	FLEET_HELPER=$(STATIC_HELPER) target/debug/fleet bench freeze $(ARGS)
+	TMPDIR=$(BENCH_DIR) FLEET_HELPER=$(STATIC_HELPER) target/debug/fleet bench freeze $(ARGS)
+
+## What starting a function costs, beside the same in Python (needs boto3).
+bench-functions: build functions
+	target/debug/fleet bench functions $(ARGS)
+
+## Randomised runs with faults: do the labels tell the truth about the bytes?
+bench-labels: build
+	target/debug/fleet bench labels $(ARGS)
 
 ## Ends what a killed fleet left on this machine (a fleet does the same when it starts).
 clean-left-behind: build

@@ -10,11 +10,13 @@ use crate::machine::{MachineError, Machines};
 use crate::region::Region;
 use crate::sync::lock;
 use axum::Router;
-use axum::extract::{Json, Path, Query, State};
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Json, Path, Query, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -47,6 +49,18 @@ impl IntoResponse for Refusal {
     }
 }
 
+/// A body of JSON, whatever its content type says: `curl -d` calls everything a form.
+struct Sent<T>(T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Sent<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+        let body = Bytes::from_request(request, state).await.map_err(|error| refuse(&error))?;
+        serde_json::from_slice(&body).map(Self).map_err(|error| refuse(&error))
+    }
+}
+
 fn refuse(error: &dyn std::error::Error) -> Refusal {
     Refusal(StatusCode::BAD_REQUEST, error.to_string())
 }
@@ -55,7 +69,7 @@ fn no_such(kind: &str, id: &str) -> Refusal {
     Refusal(StatusCode::NOT_FOUND, format!("the region has no {kind} {id}"))
 }
 
-async fn add_fault(State(region): Shared, Json(order): Json<FaultOrder>) -> Result<Json<Value>, Refusal> {
+async fn add_fault(State(region): Shared, Sent(order): Sent<FaultOrder>) -> Result<Json<Value>, Refusal> {
     region.faults.add(order).map_err(|error| refuse(&error))?;
     Ok(Json(json!({})))
 }
@@ -84,7 +98,7 @@ async fn time(State(region): Shared) -> Json<Time> {
     })
 }
 
-async fn advance(State(region): Shared, Json(by): Json<Advance>) -> Json<Time> {
+async fn advance(State(region): Shared, Sent(by): Sent<Advance>) -> Json<Time> {
     region.clock.advance(by.advance_s);
     time(State(region)).await
 }
@@ -142,7 +156,7 @@ async fn snapshots(State(region): Shared) -> Json<Vec<SnapshotRecord>> {
 async fn set_snapshot(
     State(region): Shared,
     Path(id): Path<String>,
-    Json(set): Json<SetSnapshot>,
+    Sent(set): Sent<SetSnapshot>,
 ) -> Result<Json<Value>, Refusal> {
     let mut inventory = lock(&region.inventory);
     let snapshot = inventory.snapshots.get_mut(&id).ok_or_else(|| no_such("snapshot", &id))?;
@@ -153,7 +167,7 @@ async fn set_snapshot(
 async fn set_instance(
     State(region): Shared,
     Path(id): Path<String>,
-    Json(set): Json<SetInstance>,
+    Sent(set): Sent<SetInstance>,
 ) -> Result<Json<Value>, Refusal> {
     let mut inventory = lock(&region.inventory);
     let instance = inventory.instances.get_mut(&id).ok_or_else(|| no_such("instance", &id))?;
