@@ -17,4 +17,5 @@ mod specs;
 pub use disturb::{Hit, Victim};
 pub use left_behind::left_behind;
 pub use region::{Region, Snapshot};
+pub use requirements::program;
 pub use specs::{ONE_INSTANCE, REPLICAS, TWO_INSTANCES, daily};

@@ -2,7 +2,6 @@
 //! CLI's half a second each would be the test.
 
 use crate::region::Region;
-use crate::requirements;
 use serde_json::{Value, json};
 use std::process::Command;
 
@@ -16,12 +15,6 @@ impl Region {
     /// Runs the AWS CLI against the region as an administrator; its JSON, or what it said.
     pub fn aws(&self, arguments: &str) -> Result<Value, String> {
         self.aws_with(arguments, &ADMIN)
-    }
-
-    /// As [`Region::aws`], where the CLI may be missing: then says so and gives `None`.
-    #[must_use]
-    pub fn aws_or_skip(&self, arguments: &str) -> Option<Value> {
-        requirements::program("aws").then(|| self.aws(arguments).expect("the CLI's call succeeds"))
     }
 
     /// Runs the AWS CLI with the credentials that an instance has from its metadata service.

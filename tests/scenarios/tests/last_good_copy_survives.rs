@@ -2,7 +2,7 @@
 
 #![allow(clippy::indexing_slicing, clippy::expect_used, reason = "a failed expectation is a failed test")]
 
-use scenarios::{ONE_INSTANCE, REPLICAS, Region, daily};
+use scenarios::{ONE_INSTANCE, REPLICAS, Region, daily, program};
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -55,6 +55,9 @@ fn lesser_points_do_not_push_out_good_ones() {
 
 #[test]
 fn a_snapshot_that_is_not_ours_is_never_deleted() {
+    if !program("aws") {
+        return;
+    }
     let Some(region) = Region::with_disks(ONE_INSTANCE) else { return };
     let made = region
         .aws("ec2 create-snapshot --volume-id vol-0aaaaaaaaaaaaaa01 --description by-hand")
