@@ -38,10 +38,10 @@ functions:
 	$(CARGO) build --locked --profile function --package stillframe-lambda --bins
 
 ## The frozen window against its limit: one Invoke plus CreateSnapshots as configured. The images lie in
-## memory, where a flush costs next to nothing as on EBS; BENCH_DIR=/var/tmp puts them on this machine's disk.
-BENCH_DIR ?= /dev/shm
+## memory where there is room, since a flush costs next to nothing there, as on EBS; ARGS='--dir /var/tmp'
+## puts them on this machine's disk.
 bench: build static-helper
-	TMPDIR=$(BENCH_DIR) FLEET_HELPER=$(STATIC_HELPER) target/debug/fleet bench freeze $(ARGS)
+	FLEET_HELPER=$(STATIC_HELPER) target/debug/fleet bench freeze $(ARGS)
 
 ## What starting a function costs, beside the same in Python (needs boto3).
 bench-functions: build functions

@@ -68,6 +68,9 @@ enum Bench {
         /// Buffered writes on each volume, megabytes a second.
         #[arg(long, default_value_t = 100)]
         bulk_mb_s: u64,
+        /// Where the images lie; in memory unless said, where there is room.
+        #[arg(long)]
+        dir: Option<PathBuf>,
         /// Prints one line of JSON.
         #[arg(long)]
         json: bool,
@@ -108,8 +111,9 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Serve { spec, listen } => serve(&spec, listen),
         Command::Demo { json } => kept(demo::run(json).map_err(Into::into)),
-        Command::Bench(Bench::Freeze { runs, bulk_mb_s, json }) => {
-            bench::freeze::run(runs, bulk_mb_s, json).map_err(Into::into)
+        Command::Bench(Bench::Freeze { runs, bulk_mb_s, dir, json }) => {
+            let dir = dir.unwrap_or_else(bench::freeze::default_dir);
+            bench::freeze::run(runs, bulk_mb_s, &dir, json).map_err(Into::into)
         }
         Command::Bench(Bench::Labels { runs, seed, json }) => {
             kept(bench::labels::run(runs, seed, json).map_err(Into::into))
@@ -146,8 +150,10 @@ fn check(snapshot: &std::path::Path) -> anyhow::Result<()> {
 }
 
 fn sweep() -> anyhow::Result<()> {
-    for ended in disks::sweep::sweep(&std::env::temp_dir()) {
-        println!("ended {}", ended.display());
+    for base in [std::env::temp_dir(), bench::freeze::default_dir()] {
+        for ended in disks::sweep::sweep(&base) {
+            println!("ended {}", ended.display());
+        }
     }
     Ok(())
 }

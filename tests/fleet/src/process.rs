@@ -47,6 +47,14 @@ impl FleetProcess {
     /// # Errors
     /// The program cannot be started, or ends before it is ready.
     pub fn start(program: &Path, spec: &str) -> Result<Self, StartError> {
+        Self::start_in(program, spec, &std::env::temp_dir())
+    }
+
+    /// The same, with its work directory made in `dir`.
+    ///
+    /// # Errors
+    /// The program cannot be started, or ends before it is ready.
+    pub fn start_in(program: &Path, spec: &str, dir: &Path) -> Result<Self, StartError> {
         let name = program.display().to_string();
         let spawn = |source| StartError::Spawn { program: name.clone(), source };
         let mut file = tempfile::NamedTempFile::with_suffix(".toml").map_err(spawn)?;
@@ -54,6 +62,7 @@ impl FleetProcess {
         let mut child = Command::new(program)
             .args(["serve", "--spec"])
             .arg(file.path())
+            .env("TMPDIR", dir)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()

@@ -84,7 +84,7 @@ struct Figures {
 /// # Errors
 /// It could not be run to its end.
 pub fn run(runs: usize, seed: u64, as_json: bool) -> Result<bool, BenchError> {
-    let fleet = start(SPEC)?;
+    let fleet = start(SPEC, &std::env::temp_dir())?;
     let client = fleet.client();
     let mut random = fastrand::Rng::with_seed(seed);
     let mut figures = Figures { runs, seed, ..Figures::default() };

@@ -10,6 +10,7 @@ use crate::client::{Client, ClientError};
 use crate::outside;
 use crate::process::{FleetProcess, StartError};
 use serde_json::{Value, json};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Why a benchmark could not be run to its end.
@@ -51,12 +52,12 @@ fn region(step: &'static str) -> impl Fn(ClientError) -> BenchError {
     move |source| BenchError::Region { step, source }
 }
 
-fn start(spec: &str) -> Result<FleetProcess, BenchError> {
+fn start(spec: &str, dir: &Path) -> Result<FleetProcess, BenchError> {
     if let Some(missing) = crate::disks::missing() {
         return Err(BenchError::Missing(missing));
     }
     let program = std::env::current_exe().map_err(io("find this program's own path"))?;
-    let fleet = FleetProcess::start(&program, spec)?;
+    let fleet = FleetProcess::start_in(&program, spec, dir)?;
     wait(20, "records of every writer", || {
         let instances = fleet.client().state().map_err(region("read the mounts"))?;
         Ok(outside::written_to(&outside::paths(fleet.pid(), &instances)))
