@@ -37,9 +37,8 @@ check-static: static-helper
 functions:
 	$(CARGO) build --locked --profile function --package stillframe-lambda --bins
 
-## The frozen window against its limit: one Invoke plus CreateSnapshots as configured. The images lie in
-## memory where there is room, since a flush costs next to nothing there, as on EBS; ARGS='--dir /var/tmp'
-## puts them on this machine's disk.
+## The frozen window against its limit: one Invoke plus CreateSnapshots as configured. ARGS='--dir /dev/shm'
+## keeps the images in memory, where the flushes of two loop layers on this machine's disk cost nothing.
 bench: build static-helper
 	FLEET_HELPER=$(STATIC_HELPER) target/debug/fleet bench freeze $(ARGS)
 

@@ -68,7 +68,7 @@ enum Bench {
         /// Buffered writes on each volume, megabytes a second.
         #[arg(long, default_value_t = 100)]
         bulk_mb_s: u64,
-        /// Where the images lie; in memory unless said, where there is room.
+        /// Where the images lie instead of the temporary directory; `/dev/shm` is in memory.
         #[arg(long)]
         dir: Option<PathBuf>,
         /// Prints one line of JSON.
@@ -112,7 +112,7 @@ fn main() -> ExitCode {
         Command::Serve { spec, listen } => serve(&spec, listen),
         Command::Demo { json } => kept(demo::run(json).map_err(Into::into)),
         Command::Bench(Bench::Freeze { runs, bulk_mb_s, dir, json }) => {
-            let dir = dir.unwrap_or_else(bench::freeze::default_dir);
+            let dir = dir.unwrap_or_else(std::env::temp_dir);
             bench::freeze::run(runs, bulk_mb_s, &dir, json).map_err(Into::into)
         }
         Command::Bench(Bench::Labels { runs, seed, json }) => {
@@ -150,7 +150,8 @@ fn check(snapshot: &std::path::Path) -> anyhow::Result<()> {
 }
 
 fn sweep() -> anyhow::Result<()> {
-    for base in [std::env::temp_dir(), bench::freeze::default_dir()] {
+    // Benchmarks may have been told to keep their images in memory.
+    for base in [std::env::temp_dir(), PathBuf::from("/dev/shm")] {
         for ended in disks::sweep::sweep(&base) {
             println!("ended {}", ended.display());
         }

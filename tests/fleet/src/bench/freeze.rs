@@ -72,19 +72,6 @@ fn spec(bulk_mb_s: u64) -> String {
     spec
 }
 
-/// A directory in memory, and the room there, MiB, from which on the images are put there.
-const MEMORY: (&str, u64) = ("/dev/shm", 8_192);
-
-/// Where the images lie unless it is said: in memory if there is room. A flush costs next to nothing there,
-/// as on EBS; through an image on a clone on a file of this machine's disk it costs several milliseconds,
-/// and FIFREEZE needs a handful of them.
-#[must_use]
-pub fn default_dir() -> PathBuf {
-    let (memory, room_mib) = MEMORY;
-    let room = rustix::fs::statvfs(memory).map_or(0, |fs| (fs.f_bavail * fs.f_frsize) >> 20);
-    if room >= room_mib { PathBuf::from(memory) } else { std::env::temp_dir() }
-}
-
 /// Runs the benchmark, with the images in `dir`, and prints it.
 ///
 /// # Errors
