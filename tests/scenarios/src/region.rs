@@ -152,6 +152,11 @@ impl Region {
         self.client().fault(fault).expect("the fault is accepted");
     }
 
+    /// Forgets the faults that have met no call yet.
+    pub fn clear_faults(&self) {
+        self.client().clear_faults().expect("the region answers");
+    }
+
     /// Moves the region's clock.
     pub fn advance(&self, seconds: u64) {
         self.client().advance(seconds).expect("the clock moves");
