@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod freeze;
+mod kernel_log;
 pub mod list;
 pub mod run_dir;
 pub mod signal;

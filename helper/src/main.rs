@@ -24,12 +24,18 @@ enum Command {
         /// The signed work order, a JSON Web Token.
         #[arg(long, env = "SSM_order", hide_env_values = true)]
         order: String,
+        /// Does everything up to the first freeze, and reports how that went.
+        #[arg(long)]
+        rehearse: bool,
     },
     /// Thaws what a freeze left frozen. Needs no order and no network.
     Thaw {
         /// Thaw even while a freeze is under way and in time.
         #[arg(long)]
         force: bool,
+        /// Started by this systemd timer, which is to end when nothing is left to thaw.
+        #[arg(long, hide = true, conflicts_with = "force")]
+        third_line: Option<String>,
     },
     /// Shows volumes, what is mounted from them, and what can be frozen.
     List {
@@ -41,8 +47,8 @@ enum Command {
 
 fn main() -> ExitCode {
     let exit = match Cli::parse().command {
-        Command::Freeze { order } => freeze_command(&order),
-        Command::Thaw { force } => thaw_command(force),
+        Command::Freeze { order, rehearse } => freeze_command(&order, rehearse),
+        Command::Thaw { force, third_line } => thaw_command(force, third_line.as_deref()),
         Command::List { json } => list_command(json),
     };
     match exit {
@@ -54,25 +60,28 @@ fn main() -> ExitCode {
     }
 }
 
-fn freeze_command(order: &str) -> anyhow::Result<Exit> {
+fn freeze_command(order: &str, rehearse: bool) -> anyhow::Result<Exit> {
     let here = std::env::var("AWS_SSM_INSTANCE_ID").ok().filter(|id| !id.is_empty());
-    let report = freeze::run(order.trim(), here.as_deref());
-    let exit = match report.verdict {
-        Verdict::Consistent => Exit::Done,
+    let report = freeze::run(order.trim(), here.as_deref(), rehearse, &|report| {
+        // The exit code holds, whether or not anybody still reads.
+        if let Err(error) = print(&report.render()) {
+            say(&format!("failed to print the report: {error}"));
+        }
+    });
+    Ok(match report.verdict {
+        Verdict::Consistent | Verdict::Rehearsed => Exit::Done,
         Verdict::Refused => Exit::Refused,
         Verdict::NotFrozen => Exit::NotFrozen,
         Verdict::Unproved => Exit::Unproved,
         Verdict::ThawUncertain => Exit::ThawUncertain,
-    };
-    // The exit code holds, whether or not anybody still reads.
-    if let Err(error) = print(&report.render()) {
-        say(&format!("failed to print the report: {error}"));
-    }
-    Ok(exit)
+    })
 }
 
-fn thaw_command(force: bool) -> anyhow::Result<Exit> {
-    let (thawed, exit) = thaw::run(force);
+fn thaw_command(force: bool, third_line: Option<&str>) -> anyhow::Result<Exit> {
+    let (thawed, exit) = match third_line {
+        Some(timer) => thaw::run_as_third_line(timer),
+        None => thaw::run(force),
+    };
     print(&(serde_json::to_string(&thawed).context("failed to write the result")? + "\n"))?;
     Ok(exit)
 }

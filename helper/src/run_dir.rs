@@ -1,6 +1,7 @@
 //! `/run/stillframe`: the lock that lets one freeze run per instance, and the lease that says what may
 //! be frozen, for whoever has to thaw it when nobody is left. On tmpfs, so it ends with the boot.
 
+use crate::clock::Boottime;
 use crate::volumes::mountinfo::DeviceNumber;
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock, open, openat, renameat, unlinkat};
@@ -9,11 +10,16 @@ use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::PathBuf;
+use std::time::Duration;
 
 const FOLDER: &str = "/run/stillframe";
 const LOCK: &str = "lock";
 const LEASE: &str = "lease.json";
 const NEW_LEASE: &str = "lease.json.new";
+
+/// How long to wait for the lock at most, and how long between two tries.
+const LOCK_PATIENCE: Duration = Duration::from_millis(300);
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// Something about the folder did not work.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +63,9 @@ pub struct Lease {
     pub until_ms: u64,
     /// What may be frozen.
     pub filesystems: Vec<Leased>,
+    /// Whether the machine's grace periods may be expedited, to be taken back.
+    #[serde(default)]
+    pub expedited: bool,
 }
 
 /// A process. Its start time tells it from a later one with its number.
@@ -137,6 +146,21 @@ impl RunDir {
             Ok(()) => Ok(()),
             Err(Errno::WOULDBLOCK) => Err(RunDirError::Busy),
             Err(error) => Err(RunDirError::Lock(error)),
+        }
+    }
+
+    /// Takes the lock, waiting a little for it: `stillframe-helper thaw` holds it for a moment when it looks
+    /// whether there is anything to undo.
+    ///
+    /// # Errors
+    /// As [`RunDir::lock`].
+    pub fn lock_patiently(&self) -> Result<(), RunDirError> {
+        let limit = Boottime::now().after(LOCK_PATIENCE);
+        loop {
+            match self.lock() {
+                Err(RunDirError::Busy) if Boottime::now() < limit => std::thread::sleep(LOCK_PAUSE),
+                other => return other,
+            }
         }
     }
 

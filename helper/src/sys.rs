@@ -177,6 +177,61 @@ pub fn readable(fd: impl AsFd) -> io::Result<AsyncFd<OwnedFd>> {
     Ok(unsafe { AsyncFd::register_with_interest(copy, Interest::READABLE) }?)
 }
 
+/// How many pages this process has had to read from a disk.
+#[must_use]
+pub fn major_faults() -> u64 {
+    // SAFETY: `rusage` is plain data, for which zero is valid.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: `usage` outlives the call, which fills it.
+    unsafe { libc::getrusage(libc::RUSAGE_SELF, &raw mut usage) };
+    u64::try_from(usage.ru_majflt).unwrap_or(0)
+}
+
+/// Blocks these signals, for this thread and all that it starts, and opens the file that tells of them.
+fn signal_file(signals: &[libc::c_int]) -> io::Result<OwnedFd> {
+    // SAFETY: a zeroed `sigset_t` is valid memory for `sigemptyset`, which makes a set of it; all
+    // pointers live through the calls.
+    let raw = unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        for signal in signals {
+            libc::sigaddset(&raw mut set, *signal);
+        }
+        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
+        libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK)
+    };
+    if raw < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: `signalfd` just made this descriptor, and nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
+/// Readable as soon as the thread that forked this process ends. That is earlier than a pidfd of its
+/// process tells: a process that was killed inside FIFREEZE is dead only when FIFREEZE has returned, but
+/// its other threads end at once.
+#[derive(Debug)]
+pub struct ParentEnds(OwnedFd);
+
+impl ParentEnds {
+    /// Has the kernel tell of it. Takes SIGUSR1 for that.
+    ///
+    /// # Errors
+    /// No descriptor left, or the kernel refuses.
+    pub fn watch() -> io::Result<Self> {
+        let file = signal_file(&[libc::SIGUSR1])?;
+        // SAFETY: the call only sets an attribute of this process; its argument is a signal's number.
+        let set = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGUSR1) };
+        if set == 0 { Ok(Self(file)) } else { Err(io::Error::last_os_error()) }
+    }
+}
+
+impl AsFd for ParentEnds {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
 /// SIGTERM, SIGINT and SIGHUP as something to read instead of something that kills.
 #[derive(Debug)]
 pub struct EndSignals(OwnedFd);
@@ -188,22 +243,7 @@ impl EndSignals {
     /// # Errors
     /// No descriptor left.
     pub fn hold() -> io::Result<Self> {
-        // SAFETY: a zeroed `sigset_t` is valid memory for `sigemptyset`, which makes a set of it; all
-        // pointers live through the calls.
-        let raw = unsafe {
-            let mut set: libc::sigset_t = std::mem::zeroed();
-            libc::sigemptyset(&raw mut set);
-            for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
-                libc::sigaddset(&raw mut set, signal);
-            }
-            libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
-            libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK)
-        };
-        if raw < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: `signalfd` just made this descriptor, and nobody else owns it.
-        Ok(Self(unsafe { OwnedFd::from_raw_fd(raw) }))
+        Ok(Self(signal_file(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP])?))
     }
 
     /// Takes every signal that has arrived.

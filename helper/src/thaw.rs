@@ -2,6 +2,7 @@
 //! no configuration, no network, and no memory of the freeze.
 
 use crate::clock::Boottime;
+use crate::freeze::{expedite, third_line};
 use crate::run_dir::{Holder, Lease, Leased, RunDir, RunDirError};
 use crate::volumes::mountinfo::Mount;
 use crate::volumes::read_mounts;
@@ -57,30 +58,53 @@ impl std::fmt::Display for Failed {
 #[must_use]
 pub fn run(force: bool) -> (Thawed, Exit) {
     match thaw(force) {
-        Ok(thawed) if thawed.error.is_some() => (thawed, Exit::Refused),
-        Ok(thawed) if thawed.failed.is_empty() => (thawed, Exit::Done),
-        Ok(thawed) => (thawed, Exit::ThawUncertain),
+        Ok(Found::UnderWay(thawed)) if thawed.error.is_some() => (thawed, Exit::Refused),
+        Ok(Found::UnderWay(thawed) | Found::Over(thawed)) if thawed.failed.is_empty() => (thawed, Exit::Done),
+        Ok(Found::UnderWay(thawed) | Found::Over(thawed)) => (thawed, Exit::ThawUncertain),
         Err(error) => (Thawed { error: Some(describe(&error)), ..Thawed::default() }, Exit::ThawUncertain),
     }
 }
 
-fn thaw(force: bool) -> Result<Thawed, RunDirError> {
+/// The same, started by the timer of that name: leaves a freeze that is in time alone without a word, and
+/// ends the timer when nothing is left to undo.
+#[must_use]
+pub fn run_as_third_line(timer: &str) -> (Thawed, Exit) {
+    match thaw(false) {
+        Ok(Found::UnderWay(_)) => (Thawed::default(), Exit::Done),
+        Ok(Found::Over(thawed)) if thawed.failed.is_empty() => {
+            third_line::stop(timer);
+            (thawed, Exit::Done)
+        }
+        Ok(Found::Over(thawed)) => (thawed, Exit::ThawUncertain),
+        Err(error) => (Thawed { error: Some(describe(&error)), ..Thawed::default() }, Exit::ThawUncertain),
+    }
+}
+
+/// How things stood.
+enum Found {
+    /// A freeze is under way, and was left alone or thawed by force.
+    UnderWay(Thawed),
+    /// Nobody freezes any more.
+    Over(Thawed),
+}
+
+fn thaw(force: bool) -> Result<Found, RunDirError> {
     let run_dir = RunDir::open()?;
     match run_dir.lock() {
-        Ok(()) => return undo_lease(&run_dir),
+        Ok(()) => return undo_lease(&run_dir).map(Found::Over),
         Err(RunDirError::Busy) => {}
         Err(error) => return Err(error),
     }
     // Worker or guardian lives. Before its lease it has frozen nothing, and it thaws in time by
     // itself, unless both are stopped or stuck.
-    let Some(lease) = run_dir.lease()? else { return Ok(Thawed::default()) };
+    let Some(lease) = run_dir.lease()? else { return Ok(Found::UnderWay(Thawed::default())) };
     let left_ms = lease.until_ms.saturating_sub(Boottime::now().nanos() / 1_000_000);
     if left_ms > 0 && !force {
         let error = format!(
             "the freeze of run {} is under way and ends by itself within {left_ms} ms; --force thaws now",
             lease.run
         );
-        return Ok(Thawed { run: Some(lease.run), error: Some(error), ..Thawed::default() });
+        return Ok(Found::UnderWay(Thawed { run: Some(lease.run), error: Some(error), ..Thawed::default() }));
     }
     if left_ms == 0 {
         // It would have thawed long ago. What is stuck must not freeze again after us.
@@ -90,8 +114,9 @@ fn thaw(force: bool) -> Result<Thawed, RunDirError> {
     let thawed = thaw_lease(&lease);
     if thawed.failed.is_empty() && run_dir.lock().is_ok() {
         run_dir.remove_lease()?;
+        return Ok(Found::Over(thawed));
     }
-    Ok(thawed)
+    Ok(Found::UnderWay(thawed))
 }
 
 /// Thaws what a lease whose holder is gone names, and removes it. The caller holds the lock.
@@ -118,6 +143,10 @@ fn kill(holder: Holder) {
 
 /// A thread per file system: one that hangs holds up no other.
 fn thaw_lease(lease: &Lease) -> Thawed {
+    if lease.expedited {
+        // A machine that stays expedited is slower, not wrong; what is frozen comes first.
+        let _ = expedite::take_back();
+    }
     let mounts = read_mounts(Path::new("/")).unwrap_or_default();
     let mut outcome = Thawed { run: Some(lease.run.clone()), ..Thawed::default() };
     let mut pending: Vec<&Leased> = lease.filesystems.iter().collect();

@@ -23,6 +23,8 @@ pub struct Plan {
     pub consistency: Consistency,
     /// Whether the plan is only to be shown.
     pub dry_run: bool,
+    /// Whether the orders end before the first freeze, and nothing else is carried out.
+    pub rehearsal: bool,
     /// Instances that freeze, each by one signed order. By instance id.
     pub orders: Vec<Order>,
     /// Instances whose set is taken at once, by one `CreateSnapshots` each. By instance id.
@@ -84,6 +86,10 @@ pub struct Order {
     pub hooks: bool,
     /// Whether `/` is frozen too.
     pub freeze_root: bool,
+    /// Whether the kernel's grace periods are expedited during the freeze.
+    pub expedite_rcu: bool,
+    /// Whether the helper ends before the first freeze.
+    pub rehearse: bool,
     /// The crash-consistent call in its stead, when settling says [`crate::Outcome::Fallback`]; absent
     /// where the policy takes none. Its tags are complete.
     pub fallback: Option<SetCall>,

@@ -16,7 +16,11 @@ impl fmt::Display for Way {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let dry = if self.dry_run { ", dry run" } else { "" };
+        let dry = match (self.dry_run, self.rehearsal) {
+            (true, _) => ", dry run",
+            (_, true) => ", rehearsal",
+            _ => "",
+        };
         writeln!(
             f,
             "policy {}, slot {}, asks for {}, run {}{dry}",

@@ -18,6 +18,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub fn plan(policy: &Policy, run: &RunId, observed: &Observed, limits: &Limits) -> Plan {
     let slot = Slot::of(policy.every, policy.timezone, observed.now);
     let progress = Progress::of(policy, &slot, &observed.snapshots);
+    // A rehearsal is of what the next slot will be.
+    let finished = if policy.rehearse { BTreeMap::new() } else { progress.finished };
     let volumes: BTreeMap<_, _> = observed.volumes.iter().map(|volume| (&volume.id, volume)).collect();
     let planner = Planner {
         policy,
@@ -27,7 +29,7 @@ pub fn plan(policy: &Policy, run: &RunId, observed: &Observed, limits: &Limits) 
         limits,
         attached: by_instance(volumes.values().copied()),
         volumes,
-        places: Places::of(observed, limits, progress.finished),
+        places: Places::of(observed, limits, finished),
     };
     let mut plan = Plan {
         policy: policy.name.clone(),
@@ -35,6 +37,7 @@ pub fn plan(policy: &Policy, run: &RunId, observed: &Observed, limits: &Limits) 
         slot: slot.clone(),
         consistency: policy.consistency,
         dry_run: policy.dry_run,
+        rehearsal: policy.rehearse,
         orders: Vec::new(),
         sets: Vec::new(),
         volumes: Vec::new(),
@@ -208,6 +211,8 @@ impl<'a> Planner<'a> {
                 max_freeze_ms: self.policy.max_freeze_ms,
                 hooks: true,
                 freeze_root: self.policy.freeze_root,
+                expedite_rcu: self.policy.expedite_rcu,
+                rehearse: self.policy.rehearse,
                 fallback: self.policy.takes_crash().then(|| call(complete)),
             }),
         }

@@ -42,6 +42,10 @@ pub struct Policy {
     /// Whether `/` is frozen too.
     #[serde(default)]
     pub freeze_root: bool,
+    /// Whether the kernel's grace periods are expedited during the freeze, a setting of the whole machine,
+    /// instead of priming.
+    #[serde(default)]
+    pub expedite_rcu: bool,
     /// What to keep.
     pub keep: Keep,
     /// Fewest good restore points that prune leaves of a lineage, at least 1.
@@ -59,6 +63,10 @@ pub struct Policy {
     /// Plan only.
     #[serde(default)]
     pub dry_run: bool,
+    /// Have every instance do all that comes before the first freeze, whether or not the slot is finished;
+    /// nothing is frozen, made or deleted.
+    #[serde(default)]
+    pub rehearse: bool,
     /// Lift prune's brake for this run.
     #[serde(default)]
     pub allow_mass_delete: bool,

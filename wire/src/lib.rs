@@ -20,7 +20,7 @@ pub use json::JsonError;
 pub use order::{AUDIENCE, MAX_FREEZE_MS, OrderError, OrderedVolume, SigningKey, WorkOrder};
 pub use report::{
     FileSystemReport, FileSystemVerdict, Flush, HookReport, Phases, REPORT_LIMIT, Reason, Report,
-    SnapshotReport, Verdict,
+    SnapshotReport, ThirdLine, Verdict,
 };
 pub use signal::{FileSystem, Frozen, Ready, Signal};
 

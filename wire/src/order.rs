@@ -69,6 +69,13 @@ pub struct WorkOrder {
     /// Whether `/` is frozen too.
     #[serde(default)]
     pub freeze_root: bool,
+    /// Whether the kernel's grace periods are expedited during the freeze, instead of a prime before it. A
+    /// setting of the whole machine, restored afterwards.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub expedite_rcu: bool,
+    /// Whether the helper goes up to the first freeze and no further.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rehearse: bool,
     /// Name or ARN of the signal function.
     pub signal_function: String,
 }

@@ -29,6 +29,8 @@ fn order() -> WorkOrder {
         max_freeze_ms: 10_000,
         hooks: true,
         freeze_root: false,
+        expedite_rcu: false,
+        rehearse: false,
         signal_function: "signal".to_owned(),
     }
 }

@@ -44,8 +44,15 @@ pub struct Report {
     /// Hooks that ran.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hooks: Vec<HookReport>,
+    /// Pages that the worker had to read from a disk between the first FIFREEZE and the last FITHAW: none,
+    /// or it might have waited for a disk that it held frozen. Absent when nothing was frozen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub major_faults: Option<u64>,
+    /// Who would thaw if worker and guardian died together; absent when nothing was to be frozen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub third_line: Option<ThirdLine>,
     /// Whether entries were left out of this document.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub truncated: bool,
 }
 
@@ -64,6 +71,18 @@ pub enum Verdict {
     NotFrozen,
     /// Something may still be frozen.
     ThawUncertain,
+    /// Everything up to the first freeze went well, and no further was asked for.
+    Rehearsed,
+}
+
+/// Who thaws when neither worker nor guardian is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ThirdLine {
+    /// A transient systemd timer, within about a second.
+    SystemdTimer,
+    /// Nobody on the instance before the next run of the helper: there is no systemd, or it refused.
+    None,
 }
 
 /// Why a freeze proves nothing, or did not happen.
@@ -88,8 +107,11 @@ pub enum Reason {
     ForeignFreeze,
     /// The signal function could not be reached before the freeze.
     SignalUnreachable,
-    /// Flushing failed or could not finish within its budget.
+    /// Flushing failed: data could not be written.
     FlushFailed,
+    /// The writers are too fast for the disk: so much was left to write that the freeze would have used up
+    /// its time.
+    FlushGaveUp,
     /// A hook failed.
     HookFailed,
     /// FIFREEZE failed.
@@ -158,6 +180,10 @@ pub enum FileSystemVerdict {
     ThawedByOther,
     /// Could not be seen thawed.
     ThawUncertain,
+    /// FIFREEZE had not returned by the deadline; the file system is thawed when it does.
+    FreezeHangs,
+    /// Would be frozen; a rehearsal ends before that.
+    Rehearsed,
 }
 
 /// Durations of the phases, microseconds; 0 for one that was not reached.
@@ -196,6 +222,9 @@ pub struct Flush {
     pub last_us: u64,
     /// Whether the budget ended before a round was short.
     pub gave_up: bool,
+    /// What waited to be written when the flush began, KiB; of the whole machine, for the kernel tells no
+    /// file system's share.
+    pub dirty_kib: u64,
 }
 
 /// One hook.
@@ -207,10 +236,6 @@ pub struct HookReport {
     pub exit: Option<i32>,
     /// How long it ran, milliseconds.
     pub ms: u64,
-}
-
-fn is_false(value: &bool) -> bool {
-    !value
 }
 
 impl Report {
@@ -229,6 +254,8 @@ impl Report {
             phases: Phases::default(),
             flush: Flush::default(),
             hooks: Vec::new(),
+            major_faults: None,
+            third_line: None,
             truncated: false,
         }
     }

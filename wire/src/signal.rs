@@ -21,6 +21,10 @@ pub struct Ready {
     /// What would be frozen, so that a set whose tags do not fit is refused now.
     #[serde(default)]
     pub filesystems: Vec<FileSystem>,
+    /// Whether no freeze follows. An order for a rehearsal is refused without it: the helper would be too
+    /// old to know the word, and freeze.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rehearse: bool,
 }
 
 /// The file systems are frozen.
@@ -100,7 +104,7 @@ mod tests {
 
     #[test]
     fn both_signals_survive_the_wire() {
-        let ready = Signal::Ready(Ready { order: "a.b.c".to_owned(), filesystems: vec![] });
+        let ready = Signal::Ready(Ready { order: "a.b.c".to_owned(), filesystems: vec![], rehearse: false });
         for signal in [ready, frozen()] {
             let text = serde_json::to_vec(&signal).unwrap();
             assert_eq!(Signal::read(&text), Ok(signal));

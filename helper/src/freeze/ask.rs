@@ -27,7 +27,11 @@ pub(super) fn ready(prepared: &Prepared, known: Option<Signaller>) -> Call {
     let function = prepared.order.signal_function.clone();
     // Nothing may want new credentials until the last thaw.
     let longest = READY_KEEPS + Duration::from_millis(2 * prepared.order.max_freeze_ms);
-    let signal = Signal::Ready(Ready { order: prepared.token.clone(), filesystems: filesystems(prepared) });
+    let signal = Signal::Ready(Ready {
+        order: prepared.token.clone(),
+        filesystems: filesystems(prepared),
+        rehearse: prepared.rehearsal,
+    });
     Box::pin(async move {
         let asked = tokio::time::timeout(READY_LIMIT, async {
             let signaller = match known {

@@ -2,6 +2,7 @@
 //! file system is frozen under it, and told at the end that nothing is frozen. What it does is in
 //! `watch`.
 
+use super::expedite::Expedite;
 use super::ledger::Ledger;
 use super::watch::{ARMED, DONE, WATCH, Watch};
 use crate::run_dir::RunDir;
@@ -44,13 +45,18 @@ impl Guardian {
     ///
     /// # Errors
     /// It did not start, or does not answer.
-    pub fn fork(kept: &[Kept], ledger: Ledger, run_dir: &RunDir) -> Result<Self, GuardianError> {
+    pub fn fork(
+        kept: &[Kept],
+        ledger: Ledger,
+        run_dir: &RunDir,
+        expedite: Option<&Expedite>,
+    ) -> Result<Self, GuardianError> {
         let start = GuardianError::Start;
         let worker = pidfd_open(getpid(), PidfdFlags::empty()).map_err(|error| start(error.into()))?;
         let (ours, control) = UnixStream::pair().map_err(start)?;
         // Each side drops the other's end, or it would never see the other die.
-        let (pid, ours) =
-            sys::fork(ours, move || Watch { kept, ledger, run_dir, control, worker }.run()).map_err(start)?;
+        let watch = move || Watch { kept, ledger, run_dir, expedite, control, worker }.run();
+        let (pid, ours) = sys::fork(ours, watch).map_err(start)?;
         let pidfd = pidfd_open(pid, PidfdFlags::empty()).map_err(|error| start(error.into()))?;
         ours.set_read_timeout(Some(PATIENCE)).map_err(start)?;
         let mut word = [0];
@@ -119,7 +125,7 @@ impl Attached {
     }
 
     /// Tells the guardian that nothing is frozen, and waits for its end.
-    pub fn dismiss(self) {
+    pub fn dismiss(&self) {
         let _ = self.control.try_write(&[DONE]);
         let mut polled = [PollFd::new(&self.pidfd, PollFlags::IN)];
         let patience = Timespec { tv_sec: 1, tv_nsec: 0 };

@@ -22,6 +22,7 @@ const FROZEN: u64 = 2;
 pub struct Ledger {
     deadline: &'static AtomicU64,
     closed: &'static AtomicU64,
+    expedited: &'static AtomicU64,
     marks: &'static [AtomicU64],
 }
 
@@ -31,8 +32,8 @@ impl Ledger {
     /// # Errors
     /// No memory.
     pub fn share(filesystems: usize) -> std::io::Result<Self> {
-        match sys::shared_words(filesystems + 2)? {
-            [deadline, closed, marks @ ..] => Ok(Self { deadline, closed, marks }),
+        match sys::shared_words(filesystems + 3)? {
+            [deadline, closed, expedited, marks @ ..] => Ok(Self { deadline, closed, expedited, marks }),
             _ => Err(std::io::Error::other("the shared table is too short")),
         }
     }
@@ -76,6 +77,17 @@ impl Ledger {
     /// Lets nobody begin a further freeze.
     pub fn close(&self) {
         self.closed.store(1, SeqCst);
+    }
+
+    /// Writes down whether the machine's grace periods are expedited by us, or may be.
+    pub fn set_expedited(&self, expedited: bool) {
+        self.expedited.store(u64::from(expedited), SeqCst);
+    }
+
+    /// Whether they may be.
+    #[must_use]
+    pub fn is_expedited(&self) -> bool {
+        self.expedited.load(SeqCst) != 0
     }
 
     /// Whether the file system may be frozen by us.

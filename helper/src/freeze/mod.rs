@@ -3,12 +3,14 @@
 //! before: it reads the order, finds the file systems, and refuses what cannot be done.
 
 mod ask;
+pub mod expedite;
 pub mod flush;
 pub mod guardian;
 pub mod ledger;
 mod probe;
 mod report;
 pub mod state;
+pub mod third_line;
 pub mod threads;
 mod watch;
 mod words;
@@ -18,6 +20,7 @@ use crate::clock::Boottime;
 use crate::run_dir::{Holder, Lease, Leased, RunDir, RunDirError};
 use crate::volumes::{self, Inventory, InventoryError, Kept, OpenError, ResolveError, Target};
 use crate::{describe, say, sys, thaw};
+use expedite::Expedite;
 use guardian::{Guardian, GuardianError};
 use ledger::Ledger;
 use rustix::process::{Pid, getpid};
@@ -26,6 +29,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use stillframe_wire::{IdError, InstanceId, OrderError, Reason, Report, Verdict, VolumeId, WorkOrder};
+use third_line::ThirdLine;
 use worker::Worker;
 
 /// Why nothing was frozen, found out before the protocol begins.
@@ -109,6 +113,10 @@ pub struct Prepared {
     pub ledger: Ledger,
     /// The lock, held.
     pub run_dir: RunDir,
+    /// The machine's grace periods, when the order asks to expedite them.
+    pub expedite: Option<Expedite>,
+    /// Whether nothing is to be frozen.
+    pub rehearsal: bool,
 }
 
 impl Prepared {
@@ -145,31 +153,47 @@ impl Prepared {
             guardian: holder(guardian),
             until_ms: until.nanos() / 1_000_000,
             filesystems: self.members.iter().filter_map(leased).collect(),
+            expedited: self.expedite.is_some(),
         }
     }
 }
 
-/// Carries out an order. `here` is the instance's id as the SSM agent gives it.
+/// Carries out an order, or with `rehearse` (or an order that says so) only what comes before the first
+/// freeze. `here` is the instance's id as the SSM agent gives it. `publish` is given the report once: at
+/// the end, or at the deadline when a FIFREEZE hangs then, for the guardian kills this process before such
+/// a call returns.
 ///
 /// Must be called while this process has one thread: it forks.
 #[must_use]
-pub fn run(token: &str, here: Option<&str>) -> Report {
+pub fn run(token: &str, here: Option<&str>, rehearse: bool, publish: &dyn Fn(&Report)) -> Report {
     let began = Boottime::now();
     set_phase(c"sf:resolve");
     sys::use_one_arena();
     let order = match read_order(token, here) {
         Ok(order) => order,
-        Err(error) => return refused(None, &error),
+        Err(error) => {
+            let report = refused(None, &error);
+            publish(&report);
+            return report;
+        }
     };
     let freeze = || -> Result<Report, PrepareError> {
         let signals = sys::EndSignals::hold()?;
-        let prepared = prepare(order.clone(), token)?;
-        let guardian = Guardian::fork(&prepared.kept, prepared.ledger, &prepared.run_dir)?;
+        let prepared = prepare(order.clone(), token, rehearse)?;
+        let guardian =
+            Guardian::fork(&prepared.kept, prepared.ledger, &prepared.run_dir, prepared.expedite.as_ref())?;
+        let third_line = if prepared.rehearsal { None } else { ThirdLine::start() };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let resolve_us = Boottime::now().micros_since(began);
-        Ok(runtime.block_on(async { Worker::new(prepared, guardian, signals, resolve_us)?.run().await })?)
+        Ok(runtime.block_on(async {
+            Worker::new(prepared, guardian, third_line, signals, resolve_us, publish)?.run().await
+        })?)
     };
-    freeze().unwrap_or_else(|error| refused(Some(&order), &error))
+    freeze().unwrap_or_else(|error| {
+        let report = refused(Some(&order), &error);
+        publish(&report);
+        report
+    })
 }
 
 fn read_order(token: &str, here: Option<&str>) -> Result<WorkOrder, PrepareError> {
@@ -181,9 +205,9 @@ fn read_order(token: &str, here: Option<&str>) -> Result<WorkOrder, PrepareError
 }
 
 /// Finds, opens and locks all that the freeze needs.
-fn prepare(order: WorkOrder, token: &str) -> Result<Prepared, PrepareError> {
+fn prepare(order: WorkOrder, token: &str, rehearse: bool) -> Result<Prepared, PrepareError> {
     let run_dir = RunDir::open()?;
-    run_dir.lock()?;
+    run_dir.lock_patiently()?;
     let left = thaw::undo_lease(&run_dir)?;
     if let Some(failed) = left.failed.first() {
         return Err(PrepareError::LeftFrozen(failed.to_string()));
@@ -205,8 +229,19 @@ fn prepare(order: WorkOrder, token: &str) -> Result<Prepared, PrepareError> {
     if let Some(stuck) = stuck.iter().find_map(|n| kept.get(*n)) {
         return Err(PrepareError::Foreign(stuck.mount_point.display().to_string()));
     }
+    let expedite = if order.expedite_rcu { expedited() } else { None };
     let ledger = Ledger::share(targets.len())?;
-    Ok(Prepared { order, token: token.to_owned(), targets, kept, members, ledger, run_dir })
+    let rehearsal = rehearse || order.rehearse;
+    let token = token.to_owned();
+    Ok(Prepared { order, token, targets, kept, members, ledger, run_dir, expedite, rehearsal })
+}
+
+/// The grace periods' setting. A kernel without it freezes a little more slowly, and as safely.
+fn expedited() -> Option<Expedite> {
+    Expedite::open().unwrap_or_else(|error| {
+        say(&format!("failed to open the setting that expedites grace periods: {error}; going on without"));
+        None
+    })
 }
 
 /// Whether a file system is to be frozen.

@@ -8,8 +8,8 @@ use crate::clock::Boottime;
 use crate::volumes::is_without_freeze;
 use rustix::io::Errno;
 use stillframe_wire::{
-    CutSnapshot, FileSystemReport, FileSystemVerdict, Flush, Phases, Reason, Report, SnapshotReport, Verdict,
-    VolumeId,
+    CutSnapshot, FileSystemReport, FileSystemVerdict, Flush, Phases, Reason, Report, SnapshotReport,
+    ThirdLine, Verdict, VolumeId,
 };
 
 /// What the report needs to know and the protocol does not.
@@ -21,6 +21,11 @@ pub(super) struct Record {
     pub(super) flush: Flush,
     /// What FROZEN's answer named.
     pub(super) snapshots: Vec<CutSnapshot>,
+    /// Who would thaw if worker and guardian died together.
+    pub(super) third_line: Option<ThirdLine>,
+    /// How many pages had been read from a disk when the first FIFREEZE was called, and since then.
+    faults_before: Option<u64>,
+    major_faults: Option<u64>,
     phases: Phases,
     /// The phase under way, and since when.
     since: (Phase, Boottime),
@@ -56,6 +61,9 @@ impl Record {
             error: None,
             flush: Flush::default(),
             snapshots: Vec::new(),
+            third_line: None,
+            faults_before: None,
+            major_faults: None,
             phases: Phases { resolve_us, ..Phases::default() },
             since: (Phase::Ready, Boottime::now()),
             frozen: vec![(None, None); prepared.members.len()],
@@ -87,6 +95,16 @@ impl Record {
             Fault::Failed | Fault::WriteLost => errno.to_string(),
         };
         self.fault(|| format!("failed to {verb} {mount_point}: {cause}"));
+    }
+
+    /// The window opens, `faults` pages having been read from a disk so far.
+    pub(super) fn window_opens(&mut self, faults: u64) {
+        self.faults_before = self.faults_before.or(Some(faults));
+    }
+
+    /// The window is closed, or as good as.
+    pub(super) fn window_closed(&mut self, faults: u64) {
+        self.major_faults = self.faults_before.map(|before| faults.saturating_sub(before));
     }
 
     /// A phase has ended and another begins.
@@ -142,6 +160,8 @@ pub(super) fn write(prepared: &Prepared, state: &State, record: &Record) -> Repo
     report.error = record.error.clone().filter(|_| report.verdict != Verdict::Consistent);
     report.phases = record.phases();
     report.flush = record.flush;
+    report.major_faults = record.major_faults;
+    report.third_line = record.third_line;
     report.filesystems = filesystems(prepared, state, record);
     report.snapshots = record
         .snapshots
@@ -156,7 +176,7 @@ pub(super) fn write(prepared: &Prepared, state: &State, record: &Record) -> Repo
 }
 
 fn verdict(state: &State) -> Verdict {
-    if state.members.iter().any(|member| member.fault == Some(Fault::ThawUncertain)) {
+    if state.only_hangs() || state.members.iter().any(|member| member.fault == Some(Fault::ThawUncertain)) {
         return Verdict::ThawUncertain;
     }
     if state.is_proved() {
@@ -166,6 +186,7 @@ fn verdict(state: &State) -> Verdict {
         return Verdict::Unproved;
     }
     match state.cause {
+        None if state.rehearsal => Verdict::Rehearsed,
         Some(Reason::RefusedBySignal | Reason::Throttled) => Verdict::Refused,
         _ => Verdict::NotFrozen,
     }
@@ -197,6 +218,7 @@ fn filesystems(prepared: &Prepared, state: &State, record: &Record) -> Vec<FileS
                 _ => 0,
             };
             let verdict = match member(prepared, state, n) {
+                Some(_) if state.rehearsal && state.cause.is_none() => FileSystemVerdict::Rehearsed,
                 Some(member) => member_verdict(member),
                 None if is_without_freeze(&target.fs_type) => FileSystemVerdict::NotFreezable,
                 None => FileSystemVerdict::Root,
@@ -219,6 +241,13 @@ fn member_verdict(member: &Member) -> FileSystemVerdict {
         Some(Fault::ThawedByOther) => FileSystemVerdict::ThawedByOther,
         Some(Fault::ThawUncertain) => FileSystemVerdict::ThawUncertain,
         None if member.standing == Standing::Thawed => FileSystemVerdict::Frozen,
+        None if matches!(member.standing, Standing::Freezing | Standing::Priming) => {
+            FileSystemVerdict::FreezeHangs
+        }
+        // It lies on one whose FIFREEZE hangs, and can be thawed only after that.
+        None if matches!(member.standing, Standing::Frozen | Standing::Synced) => {
+            FileSystemVerdict::ThawUncertain
+        }
         None => FileSystemVerdict::NotTried,
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! Ready -> Flush -> [Again] -> [Prime] -> Freeze -> Sync -> Cut -> Thaw -> Over
-//!   any failure before the first freeze ------------------------------------^
+//!   any failure before the first freeze, and a rehearsal after Flush ---------^
 //!   any failure from Prime on --------------------------------------> Thaw --^
 //! ```
 //!
@@ -27,16 +27,19 @@ pub struct State {
     pub cut: bool,
     /// Whether a freeze that counts was begun (a prime does not).
     pub begun: bool,
+    /// Whether it ends before anything is frozen.
+    pub rehearsal: bool,
 }
 
 impl State {
-    /// The beginning, with the levels of the file systems to be frozen, and what to do first.
+    /// The beginning, with the levels of the file systems to be frozen, and what to do first. A `rehearsal`
+    /// goes no further than the flush.
     #[must_use]
-    pub fn begin(levels: &[usize]) -> (Self, Vec<Effect>) {
+    pub fn begin(levels: &[usize], rehearsal: bool) -> (Self, Vec<Effect>) {
         let member = |&level: &usize| Member { level, standing: Standing::Free, fault: None };
         let members = levels.iter().map(member).collect();
         (
-            Self { phase: Phase::Ready, members, cause: None, cut: false, begun: false },
+            Self { phase: Phase::Ready, members, cause: None, cut: false, begun: false, rehearsal },
             vec![Effect::SignalReady],
         )
     }
@@ -45,6 +48,15 @@ impl State {
     #[must_use]
     pub fn is_proved(&self) -> bool {
         self.phase == Phase::Over && self.cut && self.cause.is_none()
+    }
+
+    /// Whether only calls are left that the kernel has not answered: FIFREEZE waits for a disk, and
+    /// everything that can be thawed before it answers is.
+    #[must_use]
+    pub fn only_hangs(&self) -> bool {
+        let hangs = |m: &Member| matches!(m.standing, Standing::Freezing | Standing::Priming);
+        let moves = |m: &Member| matches!(m.standing, Standing::Thawing | Standing::Syncing);
+        self.phase == Phase::Thaw && self.members.iter().any(hangs) && !self.members.iter().any(moves)
     }
 }
 
@@ -60,6 +72,9 @@ pub fn step(mut state: State, event: Event) -> Result<(State, Vec<Effect>), Ille
 
         (Phase::Ready, Event::Accepted) => state.enter(Phase::Flush, vec![Effect::Flush]),
         (Phase::Ready | Phase::Again { .. }, Event::Rejected(reason)) => state.end(reason),
+        (Phase::Flush, Event::Flushed { .. }) if state.rehearsal => {
+            state.enter(Phase::Over, vec![Effect::Finish])
+        }
         (Phase::Flush, Event::Flushed { prime, stale: true }) => {
             state.enter(Phase::Again { prime }, vec![Effect::SignalReady])
         }
@@ -69,6 +84,7 @@ pub fn step(mut state: State, event: Event) -> Result<(State, Vec<Effect>), Ille
         (Phase::Flush, Event::Flushed { prime: false, .. })
         | (Phase::Again { prime: false }, Event::Accepted) => state.enter(Phase::Freeze, vec![Effect::Arm]),
         (Phase::Flush, Event::FlushFailed) => state.end(Reason::FlushFailed),
+        (Phase::Flush, Event::FlushGaveUp) => state.end(Reason::FlushGaveUp),
 
         (Phase::Prime, Event::Armed) if state.is_untouched() => state.prime_next_level(),
         (Phase::Prime, Event::Primed(n)) if state.moves(n, Priming, Standing::Primed) => {

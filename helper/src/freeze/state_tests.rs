@@ -10,6 +10,7 @@ fn events(n: usize) -> Vec<Event> {
         Event::Flushed { prime: false, stale: false },
         Event::Flushed { prime: true, stale: true },
         Event::FlushFailed,
+        Event::FlushGaveUp,
         Event::Armed,
         Event::Primed(n),
         Event::Froze(n),
@@ -29,7 +30,14 @@ fn events(n: usize) -> Vec<Event> {
 /// One file system at `standing`, in `phase`.
 fn state(phase: Phase, standing: Standing) -> State {
     let begun = matches!(phase, Phase::Freeze | Phase::Sync | Phase::Cut | Phase::Thaw);
-    State { phase, members: vec![Member { level: 0, standing, fault: None }], cause: None, cut: false, begun }
+    State {
+        phase,
+        members: vec![Member { level: 0, standing, fault: None }],
+        cause: None,
+        cut: false,
+        begun,
+        rehearsal: false,
+    }
 }
 
 /// The whole table for one file system: where it stands, what happens, where it goes, what is done.
@@ -53,6 +61,7 @@ fn table() -> Vec<(Phase, Standing, Event, Phase, Vec<Effect>)> {
         (Flush, Free, Event::Flushed { prime: false, stale: false }, Freeze, vec![Effect::Arm]),
         (Flush, Free, Event::Flushed { prime: true, stale: true }, again, vec![Effect::SignalReady]),
         (Flush, Free, Event::FlushFailed, Over, finish()),
+        (Flush, Free, Event::FlushGaveUp, Over, finish()),
         (again, Free, Event::Accepted, Prime, vec![Effect::Arm]),
         (again, Free, unreachable, Over, finish()),
         (unprimed, Free, Event::Accepted, Freeze, vec![Effect::Arm]),
@@ -168,7 +177,7 @@ fn a_guardian_lost_during_the_thaw_breaks_the_proof_and_a_deadline_does_not() {
 
 #[test]
 fn a_type_without_freeze_goes_along_unfrozen() {
-    let (mut state, _) = State::begin(&[0, 0]);
+    let (mut state, _) = State::begin(&[0, 0], false);
     state.phase = Phase::Freeze;
     let (state, effects) = step(state, Event::Armed).unwrap();
     assert_eq!(effects, [Effect::Freeze(0), Effect::Freeze(1)]);
@@ -181,7 +190,7 @@ fn a_type_without_freeze_goes_along_unfrozen() {
 
 #[test]
 fn levels_are_frozen_upwards_and_thawed_downwards() {
-    let (mut state, _) = State::begin(&[1, 0]);
+    let (mut state, _) = State::begin(&[1, 0], false);
     state.phase = Phase::Freeze;
     let mut order = Vec::new();
     let mut events = vec![Event::Armed];
@@ -205,6 +214,42 @@ fn levels_are_frozen_upwards_and_thawed_downwards() {
     assert!(state.is_proved());
 }
 
+#[test]
+fn a_rehearsal_ends_where_the_freeze_would_begin() {
+    let rehearsal = |phase| State { rehearsal: true, ..state(phase, Standing::Free) };
+    for event in [
+        Event::Flushed { prime: true, stale: false },
+        Event::Flushed { prime: false, stale: false },
+        Event::Flushed { prime: true, stale: true },
+    ] {
+        let (over, effects) = step(rehearsal(Phase::Flush), event).unwrap();
+        assert_eq!((over.phase, effects), (Phase::Over, vec![Effect::Finish]));
+        assert!(over.cause.is_none() && !over.is_proved());
+    }
+    let (over, _) = step(rehearsal(Phase::Flush), Event::FlushGaveUp).unwrap();
+    assert_eq!(over.cause, Some(Reason::FlushGaveUp));
+}
+
+#[test]
+fn what_hangs_is_told_from_what_moves() {
+    let two = |first, second| {
+        let mut state = state(Phase::Thaw, first);
+        state.members.push(Member { level: 0, standing: second, fault: None });
+        state
+    };
+    use Standing::{Freezing, Primed, Priming, Syncing, Thawed, Thawing};
+    for (first, second, hangs) in [
+        (Freezing, Thawed, true),
+        (Priming, Primed, true),
+        (Freezing, Thawing, false),
+        (Freezing, Syncing, false),
+        (Thawed, Thawed, false),
+    ] {
+        assert_eq!(two(first, second).only_hangs(), hangs, "{first:?} {second:?}");
+    }
+    assert!(!state(Phase::Freeze, Freezing).only_hangs(), "it has not been given up on yet");
+}
+
 /// A kernel and a network in which each call ends when the test says, as the test says.
 struct World {
     state: State,
@@ -213,17 +258,22 @@ struct World {
     /// Whether all members without fault were frozen when the cut was made.
     enclosed: bool,
     thawed_before_cut: bool,
+    /// Whether any ioctl was asked for.
+    touched: bool,
 }
 
 impl World {
-    fn new(levels: &[usize]) -> Self {
-        let (state, pending) = State::begin(levels);
-        Self { state, pending, frozen: vec![false; levels.len()], enclosed: false, thawed_before_cut: false }
+    fn new(levels: &[usize], rehearsal: bool) -> Self {
+        let (state, pending) = State::begin(levels, rehearsal);
+        let frozen = vec![false; levels.len()];
+        Self { state, pending, frozen, enclosed: false, thawed_before_cut: false, touched: false }
     }
 
     fn happens(&mut self, event: Event) {
         let (state, effects) = step(self.state.clone(), event).unwrap_or_else(|illegal| panic!("{illegal}"));
         self.state = state;
+        self.touched |=
+            effects.iter().any(|effect| matches!(effect, Effect::Arm | Effect::Prime(_) | Effect::Freeze(_)));
         self.pending.extend(effects.into_iter().filter(|effect| *effect != Effect::Finish));
         // A call whose phase is over is dropped, as the driver does; a system call cannot be.
         let phase = self.state.phase;
@@ -243,6 +293,7 @@ impl World {
             Effect::SignalReady if bad => Event::Rejected(Reason::SignalUnreachable),
             Effect::SignalReady => Event::Accepted,
             Effect::Flush if luck < 10 => Event::FlushFailed,
+            Effect::Flush if luck < 20 => Event::FlushGaveUp,
             Effect::Flush => Event::Flushed { prime: luck.is_multiple_of(2), stale: luck.is_multiple_of(3) },
             Effect::Arm if bad => Event::Stop(Reason::GuardianLost),
             Effect::Arm => Event::Armed,
@@ -288,8 +339,9 @@ proptest! {
     fn nothing_stays_frozen_and_a_proof_is_one(
         levels in proptest::collection::vec(0_usize..3, 1..5),
         moves in proptest::collection::vec((any::<u8>(), any::<u8>(), any::<u8>()), 0..80),
+        rehearsal in proptest::bool::weighted(0.1),
     ) {
-        let mut world = World::new(&levels);
+        let mut world = World::new(&levels, rehearsal);
         for (which, luck, stop) in moves {
             if world.state.phase == Phase::Over {
                 break;
@@ -319,6 +371,9 @@ proptest! {
             world.ends(effect, 255);
         }
         prop_assert_eq!(world.state.phase, Phase::Over);
+        if rehearsal {
+            prop_assert!(!world.touched && !world.state.begun && !world.state.is_proved());
+        }
         for (member, frozen) in world.state.members.iter().zip(&world.frozen) {
             prop_assert!(!frozen || member.fault == Some(Fault::ThawUncertain), "{:?}", member);
         }

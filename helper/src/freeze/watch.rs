@@ -2,10 +2,12 @@
 //! on anything that is not an explicit "done". It freezes nothing, opens nothing, and talks to nobody
 //! but the worker.
 
+use super::expedite::Expedite;
 use super::ledger::Ledger;
 use crate::clock::{Alarm, Boottime};
+use crate::kernel_log::KernelLog;
 use crate::run_dir::RunDir;
-use crate::sys;
+use crate::sys::{self, ParentEnds};
 use crate::volumes::Kept;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd, OwnedFd};
@@ -41,6 +43,7 @@ pub(super) struct Watch<'a> {
     pub(super) kept: &'a [Kept],
     pub(super) ledger: Ledger,
     pub(super) run_dir: &'a RunDir,
+    pub(super) expedite: Option<&'a Expedite>,
     pub(super) control: UnixStream,
     /// The worker. Readable when all of its threads are gone, so no FIFREEZE is under way any more.
     pub(super) worker: OwnedFd,
@@ -54,6 +57,14 @@ enum Stage {
     Grace,
     /// The worker was killed and is not dead yet: it is inside FIFREEZE.
     Killed,
+}
+
+/// What the guardian waits for.
+struct Ears<'a> {
+    alarm: &'a Alarm,
+    /// Readable when the worker's first thread ends; nothing on a kernel that does not tell.
+    parent_ends: Option<&'a ParentEnds>,
+    log: &'a KernelLog,
 }
 
 /// One order to a thaw thread: try for as long as it takes, or once.
@@ -72,6 +83,7 @@ impl Watch<'_> {
         sys::leave_standard_streams();
         let _ = rustix::thread::set_name(c"sf:guardian");
         let _ = std::fs::write("/proc/self/oom_score_adj", "-1000");
+        let (log, parent_ends) = (KernelLog::open(), ParentEnds::watch().ok());
         let Ok(alarm) = Alarm::new() else { return 1 };
         thread::scope(|scope| {
             let (answer, answers) = channel();
@@ -91,31 +103,41 @@ impl Watch<'_> {
             if (&self.control).write_all(&[ARMED]).is_err() {
                 return 1;
             }
-            self.watch(&alarm, &threads, &answers)
+            let ears = Ears { alarm: &alarm, parent_ends: parent_ends.as_ref(), log: &log };
+            self.watch(&ears, &threads, &answers)
         })
     }
 
-    fn watch(&self, alarm: &Alarm, threads: &[Sender<Pass>], answers: &Receiver<()>) -> u8 {
+    fn watch(&self, ears: &Ears<'_>, threads: &[Sender<Pass>], answers: &Receiver<()>) -> u8 {
+        let (alarm, log) = (ears.alarm, ears.log);
         let mut stage = Stage::Watching;
         let mut listening = true;
+        let mut parent_ends = ears.parent_ends;
         loop {
             let control = if listening { PollFlags::IN } else { PollFlags::empty() };
-            let mut polled = [
+            let mut polled = vec![
                 PollFd::new(&self.worker, PollFlags::IN),
                 PollFd::new(alarm, PollFlags::IN),
                 PollFd::new(&self.control, control),
             ];
+            polled.extend(parent_ends.map(|ends| PollFd::new(ends, PollFlags::IN)));
             match poll(&mut polled, None) {
                 Ok(_) | Err(Errno::INTR) => {}
                 // It cannot watch any more: end it as if the deadline had passed.
                 Err(_) => {
                     self.kill_worker();
-                    return self.end_it(threads, answers);
+                    return self.end_it(threads, answers, log);
                 }
             }
-            let [worker, alarmed, message] = polled.map(|polled| !polled.revents().is_empty());
+            let mut heard = polled.iter().map(|polled| !polled.revents().is_empty());
+            let mut next = || heard.next().unwrap_or(false);
+            let (worker, alarmed, message, dying) = (next(), next(), next(), next());
             if worker {
-                return self.end_it(threads, answers);
+                return self.end_it(threads, answers, log);
+            }
+            if dying {
+                // Its control socket closes, and its pidfd tells, only when FIFREEZE lets its last thread go.
+                (parent_ends, listening) = (None, false);
             }
             if message && listening {
                 match self.listen() {
@@ -134,10 +156,14 @@ impl Watch<'_> {
             }
             if (alarmed || !listening) && stage == Stage::Watching {
                 self.ledger.close();
-                self.order(threads, Pass::Early);
+                if self.order(threads, Pass::Early) > 0 {
+                    log.warn("thawing: the deadline has passed or the freezing process is gone");
+                }
+                self.restore_grace_periods();
                 stage = Stage::Grace;
                 let _ = alarm.set(Some(Boottime::now().after(GRACE)));
             } else if alarmed && stage == Stage::Grace {
+                log.warn("killing the freezing process, which has not ended in time");
                 self.kill_worker();
                 stage = Stage::Killed;
                 let _ = alarm.set(None);
@@ -154,6 +180,12 @@ impl Watch<'_> {
         }
     }
 
+    fn restore_grace_periods(&self) {
+        if let Some(expedite) = self.expedite {
+            expedite.off(self.ledger);
+        }
+    }
+
     fn kill_worker(&self) {
         self.ledger.close();
         let _ = pidfd_send_signal(&self.worker, Signal::KILL);
@@ -165,8 +197,9 @@ impl Watch<'_> {
     }
 
     /// The worker is dead: thaws once more and waits for it.
-    fn end_it(&self, threads: &[Sender<Pass>], answers: &Receiver<()>) -> u8 {
+    fn end_it(&self, threads: &[Sender<Pass>], answers: &Receiver<()>, log: &KernelLog) -> u8 {
         let ordered = self.order(threads, Pass::Last);
+        self.restore_grace_periods();
         for _ in 0..ordered {
             if answers.recv().is_err() {
                 break;
@@ -174,7 +207,11 @@ impl Watch<'_> {
         }
         if self.ledger.any_may_be_frozen() {
             // The lease stays, for `stillframe-helper thaw`.
+            log.warn("failed to thaw every file system; run stillframe-helper thaw");
             return 1;
+        }
+        if ordered > 0 {
+            log.warn("the freezing process died; everything that it froze is thawed");
         }
         let _ = self.run_dir.remove_lease();
         0

@@ -110,6 +110,8 @@ pub enum Event {
     },
     /// A file system could not be flushed.
     FlushFailed,
+    /// So much is left to write, round after round, that a freeze would use up its time with it.
+    FlushGaveUp,
     /// The guardian watches, and its deadline is set.
     Armed,
     /// The file system was frozen and thawed.

@@ -4,10 +4,11 @@
 //! From the first FIFREEZE to the last FITHAW it opens no file, starts no thread, writes no log.
 
 use super::ask::{self, Call};
-use super::flush::{Next, Rounds};
+use super::flush::{BUDGET, Next, Rounds};
 use super::guardian::{Attached, Guardian};
 use super::report::{self, Record};
 use super::state::{Effect, Event, Fault, Phase, State, step};
+use super::third_line::ThirdLine;
 use super::threads::{Done, Task, Threads};
 use super::{Prepared, set_phase};
 use crate::clock::{Alarm, Boottime};
@@ -16,14 +17,19 @@ use crate::{describe, say, sys};
 use rustix::fd::OwnedFd;
 use std::collections::VecDeque;
 use std::time::Duration;
-use stillframe_wire::{Answer, Reason, Report};
+use stillframe_wire::{self as wire, Answer, Reason, Report};
 use tokio::io::unix::AsyncFd;
 
+/// How long after the deadline a hanging FIFREEZE is reported: what does not hang has been thawed by then,
+/// and the guardian, which ends this process, is not there yet.
+const LAST_WORDS: Duration = Duration::from_millis(75);
+
 /// The worker of one freeze.
-pub struct Worker {
+pub struct Worker<'a> {
     prepared: Prepared,
     guardian: Attached,
     guardian_lives: bool,
+    third_line: Option<ThirdLine>,
     threads: Threads,
     alarm: Alarm,
     alarm_rings: AsyncFd<OwnedFd>,
@@ -40,9 +46,12 @@ pub struct Worker {
     flushing: usize,
     has_lease: bool,
     record: Record,
+    /// Takes the report, once.
+    publish: &'a dyn Fn(&Report),
+    published: bool,
 }
 
-impl Worker {
+impl<'a> Worker<'a> {
     /// Starts the threads and takes over the guardian. Needs the runtime.
     ///
     /// # Errors
@@ -50,15 +59,18 @@ impl Worker {
     pub fn new(
         prepared: Prepared,
         guardian: Guardian,
+        third_line: Option<ThirdLine>,
         signals: sys::EndSignals,
         resolve_us: u64,
+        publish: &'a dyn Fn(&Report),
     ) -> Result<Self, std::io::Error> {
         let threads = Threads::start(&prepared.kept, prepared.ledger)?;
-        let (state, first) = State::begin(&prepared.levels());
+        let (state, first) = State::begin(&prepared.levels(), prepared.rehearsal);
         let alarm = Alarm::new()?;
         let mut worker = Self {
             guardian: guardian.attach().map_err(std::io::Error::other)?,
             guardian_lives: true,
+            third_line,
             threads,
             alarm_rings: sys::readable(&alarm)?,
             alarm,
@@ -73,6 +85,8 @@ impl Worker {
             flushing: 0,
             has_lease: false,
             record: Record::new(&prepared, resolve_us),
+            publish,
+            published: false,
             prepared,
         };
         worker.show_phase();
@@ -82,7 +96,7 @@ impl Worker {
         Ok(worker)
     }
 
-    /// Runs the protocol to its end.
+    /// Runs the protocol to its end, and publishes the report.
     ///
     /// # Errors
     /// The runtime fails; the guardian thaws then, as it does when the worker dies.
@@ -108,7 +122,7 @@ impl Worker {
                 }
             };
             if self.state.phase != before {
-                self.enter();
+                self.enter(before);
             }
             let primes = effects.iter().filter(|effect| matches!(effect, Effect::Prime(_))).count();
             if primes > 0 {
@@ -124,6 +138,19 @@ impl Worker {
         Ok(self.finish())
     }
 
+    /// Whether a FIFREEZE hangs after the deadline. The guardian kills this process soon, and only the disk
+    /// lets it go.
+    fn hangs_too_late(&self) -> bool {
+        self.state.only_hangs() && !self.published && Boottime::now() >= self.prepared.ledger.deadline()
+    }
+
+    fn publish(&mut self, report: &Report) {
+        if !self.published {
+            (self.publish)(report);
+        }
+        self.published = true;
+    }
+
     /// Waits for whatever happens next. What ends the attempt comes before what continues it: an
     /// answer that arrives together with the deadline is late.
     async fn next(&mut self) -> Result<Event, std::io::Error> {
@@ -136,8 +163,7 @@ impl Worker {
                 ready = self.alarm_rings.readable() => {
                     ready?.clear_ready();
                     self.alarm.set(None)?;
-                    self.record.fault(|| "the deadline passed before the freeze was over".to_owned());
-                    Some(Event::Stop(Reason::Deadline))
+                    Some(self.on_alarm())
                 }
                 ready = self.signal_arrives.readable() => {
                     ready?.clear_ready();
@@ -159,11 +185,30 @@ impl Worker {
                     self.signaller = signaller.or(self.signaller.take());
                     Some(self.on_answer(answer))
                 }
+                () = tokio::time::sleep(LAST_WORDS), if self.hangs_too_late() => {
+                    let report = self.report();
+                    self.publish(&report);
+                    None
+                }
             };
             if let Some(event) = event {
                 return Ok(event);
             }
         }
+    }
+
+    /// The time of a phase is up: the flush's, or all that may be frozen has.
+    fn on_alarm(&mut self) -> Event {
+        if self.state.phase != Phase::Flush {
+            self.record.fault(|| "the deadline passed before the freeze was over".to_owned());
+            return Event::Stop(Reason::Deadline);
+        }
+        if let Some(rounds) = self.flush.as_mut() {
+            rounds.cut_short(Boottime::now());
+            self.record.flush = rounds.report;
+        }
+        self.record.fault(|| format!("the flush was not over within {} s", BUDGET.as_secs()));
+        Event::FlushGaveUp
     }
 
     /// Shows the phase as the process's name.
@@ -180,9 +225,18 @@ impl Worker {
     }
 
     /// A phase begins: a call that the protocol no longer waits for is dropped.
-    fn enter(&mut self) {
+    fn enter(&mut self, before: Phase) {
         self.show_phase();
         let phase = self.state.phase;
+        if before == Phase::Flush {
+            // Its limit; a deadline is set anew.
+            let _ = self.alarm.set(None);
+        }
+        if matches!(phase, Phase::Cut | Phase::Thaw)
+            && let Some(expedite) = &self.prepared.expedite
+        {
+            expedite.off(self.prepared.ledger);
+        }
         if !matches!(phase, Phase::Ready | Phase::Again { .. } | Phase::Cut) {
             self.call = None;
         }
@@ -200,11 +254,19 @@ impl Worker {
                 if let Err(error) = sys::lock_memory() {
                     say(&format!("failed to lock the helper's memory: {error}; going on without"));
                 }
-                self.flush = Some(Rounds::begin(Boottime::now()));
+                let max_freeze = Duration::from_millis(self.prepared.order.max_freeze_ms);
+                let rounds = Rounds::begin(Boottime::now(), max_freeze, dirty_kib());
+                if let Err(error) = self.alarm.set(Some(rounds.limit())) {
+                    say(&format!("failed to set a limit to the flush: {error}; going on without"));
+                }
+                self.flush = Some(rounds);
                 self.flush_round();
             }
             Effect::Prime(m) => self.give(m, Task::Prime),
-            Effect::Freeze(m) => self.give(m, Task::Freeze),
+            Effect::Freeze(m) => {
+                self.record.window_opens(sys::major_faults());
+                self.give(m, Task::Freeze);
+            }
             Effect::Sync(m) => self.give(m, Task::Sync),
             Effect::Thaw(m) => self.give(m, Task::Thaw),
             Effect::SignalFrozen => {
@@ -241,6 +303,9 @@ impl Worker {
                 return;
             }
             self.has_lease = true;
+            let timer_runs = self.third_line.as_mut().is_some_and(ThirdLine::runs);
+            self.record.third_line =
+                Some(if timer_runs { wire::ThirdLine::SystemdTimer } else { wire::ThirdLine::None });
         }
         let deadline = Boottime::now().after(allowed);
         self.prepared.ledger.set_deadline(deadline);
@@ -248,6 +313,11 @@ impl Worker {
             Ok(()) => self.alarm.set(Some(deadline)).map_err(|error| describe(&error)),
             Err(error) => Err(describe(&error)),
         };
+        if let Some(expedite) = &self.prepared.expedite
+            && let Err(error) = expedite.on(self.prepared.ledger)
+        {
+            say(&format!("failed to expedite grace periods: {error}; going on without"));
+        }
         self.events.push_back(match armed {
             Ok(()) => Event::Armed,
             Err(error) => {
@@ -307,8 +377,20 @@ impl Worker {
                 self.flush_round();
                 None
             }
-            Next::Freeze { prime } => {
-                Some(Event::Flushed { prime, stale: now.since(self.ready_at) > ask::READY_KEEPS })
+            Next::Freeze { prime } => Some(Event::Flushed {
+                // What a prime wins, expedited grace periods win without its stall.
+                prime: prime && self.prepared.expedite.is_none(),
+                stale: now.since(self.ready_at) > ask::READY_KEEPS,
+            }),
+            Next::GiveUp => {
+                let (last_ms, most_ms) = (rounds.report.last_us / 1_000, self.prepared.order.max_freeze_ms);
+                self.record.fault(|| {
+                    format!(
+                        "the disk does not keep up with its writers: the last flush took {last_ms} ms, and a \
+                         freeze may last {most_ms} ms; lower the load, or raise max_freeze_ms"
+                    )
+                });
+                Some(Event::FlushGaveUp)
             }
         }
     }
@@ -339,9 +421,18 @@ impl Worker {
         }
     }
 
+    fn report(&mut self) -> Report {
+        self.record.window_closed(sys::major_faults());
+        report::write(&self.prepared, &self.state, &self.record)
+    }
+
     /// Everything is thawed, as far as the kernel says: lets the guardian go and writes the report.
-    fn finish(self) -> Report {
+    fn finish(mut self) -> Report {
+        let report = self.report();
         sys::run_first(false);
+        if let Some(expedite) = &self.prepared.expedite {
+            expedite.off(self.prepared.ledger);
+        }
         if !self.prepared.ledger.any_may_be_frozen() {
             if self.has_lease
                 && let Err(error) = self.prepared.run_dir.remove_lease()
@@ -349,14 +440,27 @@ impl Worker {
                 say(&describe(&error));
             }
             self.guardian.dismiss();
+            if let Some(third_line) = self.third_line.take() {
+                third_line.stop();
+            }
         }
-        // Otherwise the guardian tries on when this process has ended, and the lease stays.
-        let report = report::write(&self.prepared, &self.state, &self.record);
+        // Otherwise guardian and third line try on when this process has ended, and the lease stays.
         if let Some(error) = &report.error {
             say(error);
         }
+        self.publish(&report);
         report
     }
+}
+
+/// What the machine has yet to write to its disks, KiB; 0 where the kernel does not tell.
+fn dirty_kib() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let kib = |name: &str| -> Option<u64> {
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().trim_end_matches("kB").trim().parse().ok()
+    };
+    kib("Dirty:").unwrap_or(0) + kib("Writeback:").unwrap_or(0)
 }
 
 /// The call's outcome; never, while there is none.

@@ -145,6 +145,8 @@ impl Instance {
             max_freeze_ms: 2_000,
             hooks: true,
             freeze_root: false,
+            expedite_rcu: false,
+            rehearse: false,
             signal_function: "signal".to_owned(),
         }
     }

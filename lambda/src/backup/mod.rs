@@ -210,7 +210,7 @@ impl BackupFunction {
             run.report.status = Status::Failed;
             run.report.failures.push(Note::new("ended-early", stop.to_string()));
         }
-        if run.report.status != Status::DryRun {
+        if !matches!(run.report.status, Status::DryRun | Status::Rehearsed) {
             let metrics = counted(&run.report, run.policy, run.metrics, started);
             println!("{}", metrics.document(&run.policy.name, self.hands.config.clock.now()));
         }

@@ -55,6 +55,8 @@ pub fn work_order(plan: &Plan, order: &Order, signal_function: &str, now: u64) -
         max_freeze_ms: order.max_freeze_ms,
         hooks: order.hooks,
         freeze_root: order.freeze_root,
+        expedite_rcu: order.expedite_rcu,
+        rehearse: order.rehearse,
         signal_function: signal_function.to_owned(),
     })
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use stillframe_plan::Consistency;
-use stillframe_wire::{Flush, Phases};
+use stillframe_wire::{Flush, Phases, Report as HelperReport};
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -15,6 +15,8 @@ pub enum Status {
     NothingToDo,
     /// Planned only.
     DryRun,
+    /// Everything was done up to the first freeze.
+    Rehearsed,
     /// Another run of the policy is under way.
     LeaseHeld,
     /// Time was nearly up; a continuation goes on.
@@ -47,7 +49,10 @@ pub struct RunReport {
     /// Why prune held back.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub prune: Vec<Note>,
-    /// The plan as text, of a dry run.
+    /// How each instance did in a rehearsal.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rehearsals: Vec<Rehearsed>,
+    /// The plan as text, of a dry run or a rehearsal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<String>,
 }
@@ -92,6 +97,17 @@ pub struct PointSnapshot {
     /// Why it was not promoted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+}
+
+/// What an instance did in a rehearsal.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Rehearsed {
+    /// The instance.
+    pub instance: String,
+    /// The helper's own report: how long the flush and READY took, how much was to be written, and for each
+    /// file system whether it would be frozen, or why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub report: Option<HelperReport>,
 }
 
 /// A volume that was left out.

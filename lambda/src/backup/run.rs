@@ -66,7 +66,7 @@ impl Run<'_> {
         let (mut plan, mut observed) = self.plan().await?;
         self.metrics.volumes_selected = Some(plan.brief().selected);
         let mut promoted = BTreeMap::new();
-        if !plan.dry_run {
+        if !plan.dry_run && !plan.rehearsal {
             promoted = self.settle_earlier(&plan, &observed).await?;
             if !promoted.is_empty() {
                 // What is good now is not to be made again.
@@ -79,6 +79,9 @@ impl Run<'_> {
             self.report.plan = Some(format!("{plan}\n{}", stillframe_plan::prune(self.policy, &observed)));
             self.report.status = Status::DryRun;
             return Ok(());
+        }
+        if plan.rehearsal {
+            return self.rehearse(&plan).await;
         }
         promoted.extend(self.back_up(&plan).await?);
         self.prune(&promoted).await?;
@@ -191,6 +194,19 @@ impl Run<'_> {
             }
         }
         Ok(promoted)
+    }
+
+    /// Has the orders carried out up to the first freeze, and tells how that went.
+    async fn rehearse(&mut self, plan: &Plan) -> Result<(), Stop> {
+        let mut cases = Case::of_orders(plan);
+        let mut waiting: Vec<usize> = (0..cases.len()).collect();
+        while !waiting.is_empty() {
+            waiting = self.fly(plan, &mut cases, &waiting, &mut Pace::of_cuts()).await?;
+        }
+        self.report.plan = Some(plan.to_string());
+        tell::rehearsed(&cases, &mut self.report);
+        self.report.status = Status::Rehearsed;
+        Ok(())
     }
 
     /// Sends the orders of these cases and waits for their end. Returns the cases whose order is to be

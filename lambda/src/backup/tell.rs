@@ -2,16 +2,16 @@
 
 use super::{
     case::Case,
-    report::{Note, PointSnapshot, RestorePoint, RunReport, Skipped},
+    report::{Note, PointSnapshot, Rehearsed, RestorePoint, RunReport, Skipped},
     settle::Judgement,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
 use stillframe_plan::{
-    Consistency, LeftReason, Means, Member, Outcome, Plan, Settled, SkipReason, Snapshot, SnapshotId, Target,
-    layout,
+    Consistency, Evidence, LeftReason, Means, Member, Outcome, Plan, Settled, SkipReason, Snapshot,
+    SnapshotId, Target, layout,
 };
-use stillframe_wire::{FileSystemVerdict, Report};
+use stillframe_wire::{FileSystemVerdict, Report, Verdict};
 
 /// Tells what the plan leaves alone, and what it warns of.
 pub fn planned(plan: &Plan, report: &mut RunReport) {
@@ -48,6 +48,31 @@ pub fn settled(
         notes(asked, case, set, report);
         if !set.members.is_empty() {
             report.restore_points.push(restore_point(case, set, &judgement.snapshots, promoted));
+        }
+    }
+}
+
+/// Tells how each instance did in a rehearsal.
+pub fn rehearsed(cases: &[Case<'_>], report: &mut RunReport) {
+    for case in cases {
+        let instance = case.expected.instance.as_ref().map(ToString::to_string).unwrap_or_default();
+        let went_well = case.report.as_ref().is_some_and(|report| report.verdict == Verdict::Rehearsed);
+        if !went_well {
+            let message = format!("it would not be frozen: {}", why_not(&case.evidence));
+            report.failures.push(Note::about(instance.as_str(), "rehearsal-failed", message));
+        }
+        report.rehearsals.push(Rehearsed { instance, report: case.report.clone() });
+    }
+}
+
+fn why_not(evidence: &Evidence) -> String {
+    match evidence {
+        Evidence::Reported(reported) => reported.reason.clone(),
+        Evidence::NoReport { status } => status.clone(),
+        Evidence::NotSent { cause } => format!("the order was not sent: {cause}"),
+        Evidence::CallFailed { cause } => cause.clone(),
+        Evidence::UnderWay | Evidence::Nothing | Evidence::SeenAfter { .. } => {
+            "nothing is known of its order".to_owned()
         }
     }
 }

@@ -137,6 +137,8 @@ mod tests {
             max_freeze_ms: 1_000,
             hooks: true,
             freeze_root: false,
+            expedite_rcu: false,
+            rehearse: false,
             signal_function: "signal".to_owned(),
         }
     }

@@ -63,6 +63,11 @@ impl SignalFunction {
 
     async fn ready(&mut self, ready: &Ready) -> Result<Answer, Refusal> {
         let order = self.verify(&ready.order).await?;
+        if order.rehearse && !ready.rehearse {
+            let message =
+                "the order is for a rehearsal and this helper would freeze; update stillframe-helper";
+            return Err(refusal(RefusalReason::Malformed, message.to_owned()));
+        }
         set::compose(&order, &ready.filesystems)?;
         self.warm_up.call(WARM_UP).await;
         Ok(Answer::Ready(ReadyAnswer { run: order.run }))
@@ -71,6 +76,10 @@ impl SignalFunction {
     async fn frozen(&mut self, frozen: &Frozen) -> Result<Answer, Refusal> {
         let budget = cut::Budget::new(Duration::from_millis(frozen.budget_ms));
         let order = self.verify(&frozen.order).await?;
+        if order.rehearse {
+            let message = "the order is for a rehearsal: no snapshot is made";
+            return Err(refusal(RefusalReason::Malformed, message.to_owned()));
+        }
         let request = set::compose(&order, &frozen.filesystems)?;
         cut::cut(&self.create_snapshots, &self.clock, &order, &request, &budget).await.map(Answer::Cut)
     }

@@ -97,6 +97,8 @@ mod tests {
             max_freeze_ms: 10_000,
             hooks: true,
             freeze_root: false,
+            expedite_rcu: false,
+            rehearse: false,
             signal_function: "signal".to_owned(),
         }
     }

@@ -50,6 +50,8 @@ impl Region {
             hooks: false,
             description: "by hand".to_owned(),
             freeze_root: false,
+            expedite_rcu: false,
+            rehearse: false,
             signal_function: "signal".to_owned(),
         }
         .sign(&key)

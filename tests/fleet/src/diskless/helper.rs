@@ -85,7 +85,11 @@ impl Helper {
             }
         };
         let filesystems = self.file_systems(order);
-        send(&Signal::Ready(Ready { order: token.to_owned(), filesystems: filesystems.clone() }))?;
+        let rehearse = order.rehearse;
+        send(&Signal::Ready(Ready { order: token.to_owned(), filesystems: filesystems.clone(), rehearse }))?;
+        if rehearse {
+            return Ok(Report::new(Verdict::Rehearsed));
+        }
         let budget_ms = order.max_freeze_ms;
         let frozen = Frozen { order: token.to_owned(), budget_ms, filesystems: filesystems.clone() };
         match send(&Signal::Frozen(frozen))? {
