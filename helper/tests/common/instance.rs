@@ -168,9 +168,33 @@ impl Instance {
     }
 
     /// Starts the freeze with `command`, which is the helper or something that starts it.
-    pub fn start_freeze(&self, mut command: Command, token: &str, url: &str) -> Helper {
-        let child = command
+    pub fn start_freeze(&self, command: Command, token: &str, url: &str) -> Helper {
+        self.start_with_arguments(command, &[], token, url)
+    }
+
+    /// The same with further arguments to `freeze`.
+    pub fn start_with_arguments(
+        &self,
+        mut command: Command,
+        more: &[&str],
+        token: &str,
+        url: &str,
+    ) -> Helper {
+        command.stdout(Stdio::piped());
+        Helper { child: self.freeze_command(&mut command, more, token, url).spawn().unwrap() }
+    }
+
+    /// What starts the freeze, but for where its report goes.
+    pub fn freeze_command<'c>(
+        &self,
+        command: &'c mut Command,
+        more: &[&str],
+        token: &str,
+        url: &str,
+    ) -> &'c mut Command {
+        command
             .arg("freeze")
+            .args(more)
             .env("SSM_order", token)
             .env("AWS_SSM_INSTANCE_ID", INSTANCE)
             .env("AWS_REGION", "eu-north-1")
@@ -178,11 +202,7 @@ impl Instance {
             .env("AWS_SECRET_ACCESS_KEY", "secret")
             .env("AWS_ENDPOINT_URL_LAMBDA", url)
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
-            .spawn()
-            .unwrap();
-        Helper { child }
     }
 
     /// Runs `stillframe-helper` with these arguments to its end.

@@ -30,7 +30,8 @@ pub fn have(program: &str) -> bool {
     on_path(program) || skip(&format!("this test needs the program {program}"))
 }
 
-fn skip(why: &str) -> bool {
+/// Says why a test does not run.
+pub fn skip(why: &str) -> bool {
     eprintln!("SKIPPED: {why}");
     let is_required = std::env::var("STILLFRAME_REQUIRE").is_ok_and(|value| value == "1");
     assert!(!is_required, "STILLFRAME_REQUIRE=1, and {why}");
