@@ -1,10 +1,10 @@
 //! `stillframe-helper list`: what is attached and mounted, and what a freeze could do with it. Reads
 //! the machine below a root directory, changes nothing.
 
-use crate::volumes::{FileSystem, Inventory, InventoryError, is_without_freeze};
+use crate::volumes::{FileSystem, Inventory, InventoryError, Judgement, judge};
 use serde::Serialize;
 use std::path::Path;
-use stillframe_wire::VolumeId;
+use stillframe_wire::{FileSystemVerdict, VolumeId};
 
 /// One line: a volume, and a file system on it if there is one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -19,9 +19,11 @@ pub struct Row {
     pub mount_point: Option<String>,
     /// What stands between the two.
     pub layout: Option<String>,
-    /// Whether an order for this volume could have it frozen.
+    /// Whether an order for this volume would have it frozen, unless the policy says `freeze_root`.
     pub freezable: bool,
-    /// Why not, or on what condition.
+    /// Why not, as the report says it.
+    pub reason: Option<FileSystemVerdict>,
+    /// The same for people, or on what condition.
     pub note: Option<String>,
 }
 
@@ -43,18 +45,20 @@ pub fn rows(root: &Path) -> Result<Vec<Row>, InventoryError> {
                 mount_point: None,
                 layout: None,
                 freezable: false,
+                reason: None,
                 note: Some("no file system of it is mounted".to_owned()),
             });
         }
         for fs in on_volume {
-            let (freezable, note) = judge(fs, volume);
+            let (reason, note) = reason_and_note(fs, volume);
             rows.push(Row {
                 volume: volume.clone(),
                 device: format!("/dev/{disk}"),
                 fs_type: Some(fs.fs_type.clone()),
                 mount_point: fs.mounts.first().map(|mount| mount.mount_point.to_string_lossy().into_owned()),
                 layout: Some(fs.backing.layout()),
-                freezable,
+                freezable: reason.is_none(),
+                reason,
                 note,
             });
         }
@@ -62,22 +66,13 @@ pub fn rows(root: &Path) -> Result<Vec<Row>, InventoryError> {
     Ok(rows)
 }
 
-fn judge(fs: &FileSystem, volume: &VolumeId) -> (bool, Option<String>) {
-    if is_without_freeze(&fs.fs_type) {
-        return (false, Some(format!("the kernel has no freeze for {}", fs.fs_type)));
-    }
-    if let Some(disk) = fs.backing.other_disks.first() {
-        return (false, Some(format!("it also lies on {disk}, which is no EBS volume")));
+fn reason_and_note(fs: &FileSystem, volume: &VolumeId) -> (Option<FileSystemVerdict>, Option<String>) {
+    if let Judgement::NotFreezable(why) = judge(fs, false) {
+        return (Some(why.verdict()), Some(why.to_string()));
     }
     let others: Vec<&str> =
         fs.backing.volumes.iter().filter(|id| *id != volume).map(VolumeId::as_str).collect();
-    if !others.is_empty() {
-        return (true, Some(format!("together with {}", others.join(", "))));
-    }
-    if fs.mounts.iter().any(|mount| mount.path() == Path::new("/")) {
-        return (true, Some("the root file system: only when the policy says freeze_root".to_owned()));
-    }
-    (true, None)
+    (None, (!others.is_empty()).then(|| format!("together with {}", others.join(", "))))
 }
 
 /// The rows as a table for people.

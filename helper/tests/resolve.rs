@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 use stillframe_helper::list;
-use stillframe_helper::volumes::{Inventory, ResolveError, Target, resolve};
+use stillframe_helper::volumes::{Essential, Inventory, ResolveError, Target, resolve};
 use stillframe_wire::VolumeId;
 
 /// A recorded machine, unpacked, with the links that udev made in `/dev/disk/by-id`.
@@ -88,7 +88,8 @@ fn the_root_file_system_is_found_behind_dev_root() {
     let root = VolumeId::new("vol-0aaaaaaaaaaaaaaaa").unwrap();
     let targets = resolve(&inventory, &[root]).unwrap();
     assert_eq!(targets.len(), 1);
-    assert!(targets[0].is_root && targets[0].layout == "partition 1");
+    assert_eq!(targets[0].layout, "partition 1");
+    assert_eq!(targets[0].holds.first().map(|held| held.what), Some(Essential::Root));
 }
 
 #[test]
@@ -166,7 +167,7 @@ fn the_list_of_a_recorded_machine_says_what_can_be_frozen_and_why_not() {
     assert_eq!(
         brief,
         [
-            "/dev/nvme0n1 / true the root file system: only when the policy says freeze_root",
+            "/dev/nvme0n1 / false it is the root file system; only a policy with freeze_root has it frozen",
             "/dev/nvme1n1 /data/ext4 true",
             "/dev/nvme1n1 /data/loop true",
             "/dev/nvme2n1 /data/xfs true",

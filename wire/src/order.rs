@@ -66,7 +66,7 @@ pub struct WorkOrder {
     /// Whether hooks run on the instance.
     #[serde(default = "yes")]
     pub hooks: bool,
-    /// Whether `/` is frozen too.
+    /// Whether `/` is frozen too, and what holds the SSM agent's state or the helper.
     #[serde(default)]
     pub freeze_root: bool,
     /// Whether the kernel's grace periods are expedited during the freeze, instead of a prime before it. A

@@ -168,8 +168,16 @@ pub enum FileSystemVerdict {
     NotTried,
     /// The kernel has no freeze for this type; it was synced.
     NotFreezable,
+    /// Nothing can write to this type (squashfs): it is as good as frozen.
+    NeverWritten,
     /// The root file system, which the order leaves alone.
     Root,
+    /// It holds the SSM agent's state, and the order leaves it alone.
+    HoldsSsmAgent,
+    /// It holds the helper's binary, and the order leaves it alone.
+    HoldsHelper,
+    /// It holds `/run`, which no order can have frozen: lock, lease and the last timer lie there.
+    HoldsRun,
     /// Already frozen by somebody else: left exactly as it was.
     ForeignFreeze,
     /// FIFREEZE failed.
@@ -184,6 +192,9 @@ pub enum FileSystemVerdict {
     FreezeHangs,
     /// Would be frozen; a rehearsal ends before that.
     Rehearsed,
+    /// A verdict that this reader does not know yet.
+    #[serde(other)]
+    Other,
 }
 
 /// Durations of the phases, microseconds; 0 for one that was not reached.

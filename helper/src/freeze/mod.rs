@@ -18,7 +18,7 @@ pub mod worker;
 
 use crate::clock::Boottime;
 use crate::run_dir::{Holder, Lease, Leased, RunDir, RunDirError};
-use crate::volumes::{self, Inventory, InventoryError, Kept, OpenError, ResolveError, Target};
+use crate::volumes::{self, Inventory, InventoryError, Judgement, Kept, OpenError, ResolveError, Target};
 use crate::{describe, say, sys, thaw};
 use expedite::Expedite;
 use guardian::{Guardian, GuardianError};
@@ -218,7 +218,7 @@ fn prepare(order: WorkOrder, token: &str, rehearse: bool) -> Result<Prepared, Pr
     let members: Vec<usize> = targets
         .iter()
         .enumerate()
-        .filter(|(_, target)| is_member(target, order.freeze_root))
+        .filter(|(_, target)| volumes::judge_target(target, order.freeze_root) == Judgement::Freezable)
         .map(|(n, _)| n)
         .collect();
     if members.is_empty() {
@@ -242,11 +242,6 @@ fn expedited() -> Option<Expedite> {
         say(&format!("failed to open the setting that expedites grace periods: {error}; going on without"));
         None
     })
-}
-
-/// Whether a file system is to be frozen.
-fn is_member(target: &Target, freeze_root: bool) -> bool {
-    (freeze_root || !target.is_root) && !volumes::is_without_freeze(&target.fs_type)
 }
 
 fn refused(order: Option<&WorkOrder>, error: &PrepareError) -> Report {

@@ -5,7 +5,7 @@ use super::Prepared;
 use super::state::{Fault, Member, Phase, Standing, State};
 use super::threads::{Done, Task};
 use crate::clock::Boottime;
-use crate::volumes::is_without_freeze;
+use crate::volumes::{Judgement, Target, judge_target};
 use rustix::io::Errno;
 use stillframe_wire::{
     CutSnapshot, FileSystemReport, FileSystemVerdict, Flush, Phases, Reason, Report, SnapshotReport,
@@ -192,12 +192,14 @@ fn verdict(state: &State) -> Verdict {
     }
 }
 
-/// Whether every file system on the volume was frozen, and there is one.
+/// Whether every file system on the volume was frozen, or is one that nothing can write to, and there
+/// is one.
 fn was_frozen(prepared: &Prepared, state: &State, volume: &VolumeId) -> bool {
     let on_volume = prepared.targets.iter().enumerate().filter(|(_, target)| target.volumes.contains(volume));
     let verdicts: Vec<bool> = on_volume
         .map(|(n, _)| {
-            member(prepared, state, n).is_some_and(|m| m.standing == Standing::Thawed && m.fault.is_none())
+            let verdict = target_verdict(prepared, state, n);
+            matches!(verdict, FileSystemVerdict::Frozen | FileSystemVerdict::NeverWritten)
         })
         .collect();
     !verdicts.is_empty() && verdicts.iter().all(|frozen| *frozen)
@@ -209,27 +211,36 @@ fn member<'a>(prepared: &Prepared, state: &'a State, target: usize) -> Option<&'
 }
 
 fn filesystems(prepared: &Prepared, state: &State, record: &Record) -> Vec<FileSystemReport> {
-    let with_handles = prepared.targets.iter().zip(prepared.kept.iter()).enumerate();
-    with_handles
-        .map(|(n, (target, kept))| {
+    prepared
+        .kept
+        .iter()
+        .enumerate()
+        .map(|(n, kept)| {
             let m = prepared.members.iter().position(|member| *member == n);
             let frozen_us = match m.and_then(|m| record.frozen.get(m)) {
                 Some((Some(froze), Some(thawed))) => thawed.micros_since(*froze),
                 _ => 0,
             };
-            let verdict = match member(prepared, state, n) {
-                Some(_) if state.rehearsal && state.cause.is_none() => FileSystemVerdict::Rehearsed,
-                Some(member) => member_verdict(member),
-                None if is_without_freeze(&target.fs_type) => FileSystemVerdict::NotFreezable,
-                None => FileSystemVerdict::Root,
-            };
             FileSystemReport {
                 mount_point: kept.mount_point.to_string_lossy().into_owned(),
                 frozen_us,
-                verdict,
+                verdict: target_verdict(prepared, state, n),
             }
         })
         .collect()
+}
+
+/// How target `n` fared, or why it was left alone.
+fn target_verdict(prepared: &Prepared, state: &State, n: usize) -> FileSystemVerdict {
+    if let Some(member) = member(prepared, state, n) {
+        let would_be = state.rehearsal && state.cause.is_none();
+        return if would_be { FileSystemVerdict::Rehearsed } else { member_verdict(member) };
+    }
+    let judge = |target: &Target| judge_target(target, prepared.order.freeze_root);
+    match prepared.targets.get(n).map(judge) {
+        Some(Judgement::NotFreezable(why)) => why.verdict(),
+        Some(Judgement::Freezable) | None => FileSystemVerdict::NotTried,
+    }
 }
 
 fn member_verdict(member: &Member) -> FileSystemVerdict {

@@ -1,7 +1,9 @@
 //! What is attached and mounted here, all of it, before any order is looked at: each volume's disk,
 //! and each file system on a block device with the disks under it.
 
+use super::essentials::{self, Held};
 use super::mountinfo::{self, DeviceNumber, Mount};
+use super::places::written_below;
 use super::sysfs::{Below, Sysfs, last_component};
 use super::{by_id, namespaces, sysfs};
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,6 +51,8 @@ pub struct FileSystem {
     pub mounts: Vec<Mount>,
     /// What it lies on.
     pub backing: Backing,
+    /// What the machine, or the freeze itself, needs of it.
+    pub holds: Vec<Held>,
 }
 
 /// What a file system lies on.
@@ -89,7 +93,7 @@ impl Inventory {
         for (device, mounts) in by_super_block(&mounts) {
             let Some(first) = mounts.first() else { continue };
             let (fs_type, source) = (first.fs_type.clone(), first.source.clone());
-            let (uuid, names) = if fs_type == "btrfs" {
+            let (uuid, mut names) = if fs_type == "btrfs" {
                 let member = walk.device_name(&source);
                 let at =
                     btrfs.iter().position(|(_, names)| member.as_ref().is_some_and(|m| names.contains(m)));
@@ -104,8 +108,9 @@ impl Inventory {
             } else {
                 continue;
             };
+            names.extend(mounts.iter().flat_map(|mount| &mount.beside).filter_map(|at| walk.device_name(at)));
             let backing = walk.backing(&names);
-            filesystems.push(FileSystem { device, fs_type, uuid, mounts, backing });
+            filesystems.push(FileSystem { device, fs_type, uuid, mounts, backing, holds: Vec::new() });
         }
         // The source of a root file system can be `/dev/root`: the last one left is it.
         if let ([_], [_]) = (unmatched_mounts.as_slice(), btrfs.as_slice())
@@ -118,8 +123,10 @@ impl Inventory {
                 uuid: Some(fsid),
                 mounts,
                 backing,
+                holds: Vec::new(),
             });
         }
+        essentials::find(root, &mounts, &mut filesystems);
         let unmatched = if unmatched_mounts.is_empty() {
             Vec::new()
         } else {
@@ -208,7 +215,7 @@ impl Walk<'_> {
             }
             Below::File(file) => {
                 layers.push("loop".to_owned());
-                let Some(mount) = self.mount_of(&file) else {
+                let Some(mount) = written_below(self.root, self.mounts, &file) else {
                     backing.other_disks.insert(name.to_owned());
                     return;
                 };
@@ -219,14 +226,6 @@ impl Walk<'_> {
                 }
             }
         }
-    }
-
-    /// The mount of ours that a path lies on: the deepest, and of two at one place the later.
-    fn mount_of(&self, path: &Path) -> Option<&Mount> {
-        self.mounts
-            .iter()
-            .filter(|mount| mount.through.is_none() && path.starts_with(&mount.mount_point))
-            .max_by_key(|mount| mount.mount_point.components().count())
     }
 
     fn devices_of(&self, mount: &Mount) -> Vec<String> {

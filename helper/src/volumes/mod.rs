@@ -2,23 +2,18 @@
 //! machine below a root directory and decides; it changes nothing, and freezes nothing.
 
 mod by_id;
+mod essentials;
 mod inventory;
+mod judge;
 mod kept;
 pub mod mountinfo;
 mod namespaces;
+mod places;
 mod sysfs;
 mod targets;
 
-pub use inventory::{FileSystem, Inventory, InventoryError, read_mounts};
+pub use essentials::{Essential, Held};
+pub use inventory::{Backing, FileSystem, Inventory, InventoryError, read_mounts};
+pub use judge::{Judgement, WhyNot, judge, judge_target};
 pub use kept::{Kept, OpenError};
 pub use targets::{ResolveError, Target, resolve};
-
-/// Types that have no freeze in the kernel: FIFREEZE answers EOPNOTSUPP. Another type is tried.
-const WITHOUT_FREEZE: [&str; 9] =
-    ["vfat", "msdos", "exfat", "ntfs3", "iso9660", "udf", "squashfs", "erofs", "minix"];
-
-/// Whether the kernel is known to have no freeze for the type.
-#[must_use]
-pub fn is_without_freeze(fs_type: &str) -> bool {
-    WITHOUT_FREEZE.contains(&fs_type)
-}

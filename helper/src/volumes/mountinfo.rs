@@ -44,6 +44,10 @@ pub struct Mount {
     pub fs_type: String,
     /// What was mounted, as `mount` was told it.
     pub source: PathBuf,
+    /// Devices that it writes to beside the source: the log and the real-time device of an XFS.
+    pub beside: Vec<PathBuf>,
+    /// The directory that takes an overlay's writes.
+    pub upper: Option<PathBuf>,
     /// The root directory from which `mount_point` counts, for a mount of another mount namespace:
     /// `/proc/<pid>/root`.
     pub through: Option<PathBuf>,
@@ -79,6 +83,12 @@ fn line(line: &[u8]) -> Option<Mount> {
     fields.find(|field| *field == b"-")?;
     let fs_type = std::str::from_utf8(fields.next()?).ok().filter(|name| !name.is_empty())?.to_owned();
     let source = unescape(fields.next()?);
+    let options = fields.next().unwrap_or_default();
+    let (beside, upper) = match fs_type.as_str() {
+        "xfs" => (paths(options, &[b"logdev", b"rtdev"]).collect(), None),
+        "overlay" => (Vec::new(), paths(options, &[b"upperdir"]).next()),
+        _ => (Vec::new(), None),
+    };
     mount_point.is_absolute().then_some(Mount {
         id,
         device,
@@ -86,7 +96,18 @@ fn line(line: &[u8]) -> Option<Mount> {
         mount_point,
         fs_type,
         source,
+        beside,
+        upper,
         through: None,
+    })
+}
+
+/// The values of those options. A comma inside a value is escaped.
+fn paths<'a>(options: &'a [u8], names: &'a [&[u8]]) -> impl Iterator<Item = PathBuf> + 'a {
+    options.split(|&byte| byte == b',').filter_map(move |option| {
+        let at = option.iter().position(|&byte| byte == b'=')?;
+        let (name, value) = option.split_at(at);
+        names.contains(&name).then(|| unescape(value.get(1..).unwrap_or_default()))
     })
 }
 
@@ -126,9 +147,22 @@ mod tests {
                 mount_point: "/srv/pg data".into(),
                 fs_type: "ext4".to_owned(),
                 source: "/dev/nvme1n1".into(),
+                beside: vec![],
+                upper: None,
                 through: None,
             }]
         );
+    }
+
+    #[test]
+    fn what_a_file_system_writes_to_beside_its_source_is_read() {
+        let text = "9 1 8:1 / /a rw - xfs /dev/sda1 rw,noquota,logdev=/dev/sd\\040b,rtdev=/dev/sdc\n\
+                    9 1 0:33 / /b rw - overlay overlay rw,lowerdir=/l,upperdir=/up\\054per,workdir=/w\n\
+                    9 1 8:2 / /c rw - ext4 /dev/sda2 rw,upperdir=/x,logdev=/y";
+        let mounts = parse(text.as_bytes());
+        assert_eq!(mounts[0].beside, [PathBuf::from("/dev/sd b"), "/dev/sdc".into()]);
+        assert_eq!(mounts[1].upper.as_deref(), Some(std::path::Path::new("/up,per")));
+        assert_eq!((mounts[2].beside.len(), &mounts[2].upper), (0, &None));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Which file systems an order is about: pure, from an inventory and the order.
 
+use super::essentials::Held;
 use super::inventory::{FileSystem, Inventory};
 use super::mountinfo::{DeviceNumber, Mount};
 use std::collections::BTreeSet;
@@ -21,8 +22,8 @@ pub struct Target {
     pub volumes: Vec<VolumeId>,
     /// What stands between it and the volumes.
     pub layout: String,
-    /// Whether it is mounted at `/`.
-    pub is_root: bool,
+    /// What the machine, or the freeze itself, needs of it.
+    pub holds: Vec<Held>,
     /// When it is frozen: every file system whose image lies on this one has a lower level, is frozen
     /// before it and thawed after it. 0 for one that holds no other target's image.
     pub level: usize,
@@ -102,7 +103,7 @@ pub fn resolve(inventory: &Inventory, ordered: &[VolumeId]) -> Result<Vec<Target
             mounts: fs.mounts.clone(),
             volumes: fs.backing.volumes.iter().cloned().collect(),
             layout: fs.backing.layout(),
-            is_root: fs.mounts.iter().any(|mount| mount.path() == Path::new("/")),
+            holds: fs.holds.clone(),
             level: level(fs, &touched, &mut BTreeSet::new()),
         });
     }
