@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
+use stillframe_helper::freeze::flush::Approach;
 use stillframe_helper::{freeze, list, say, thaw};
 use stillframe_wire::{Exit, Verdict};
 
@@ -25,8 +26,11 @@ enum Command {
         #[arg(long, env = "SSM_order", hide_env_values = true)]
         order: String,
         /// Does everything up to the first freeze, and reports how that went.
-        #[arg(long)]
+        #[arg(long, conflicts_with = "plain")]
         rehearse: bool,
+        /// Freezes without flush rounds and prime: what a plain freeze costs, for measurements.
+        #[arg(long, hide = true)]
+        plain: bool,
     },
     /// Thaws what a freeze left frozen. Needs no order and no network.
     Thaw {
@@ -47,7 +51,14 @@ enum Command {
 
 fn main() -> ExitCode {
     let exit = match Cli::parse().command {
-        Command::Freeze { order, rehearse } => freeze_command(&order, rehearse),
+        Command::Freeze { order, rehearse, plain } => freeze_command(
+            &order,
+            match (rehearse, plain) {
+                (true, _) => Approach::Rehearsal,
+                (_, true) => Approach::Plain,
+                _ => Approach::Flushed,
+            },
+        ),
         Command::Thaw { force, third_line } => thaw_command(force, third_line.as_deref()),
         Command::List { json } => list_command(json),
     };
@@ -60,9 +71,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn freeze_command(order: &str, rehearse: bool) -> anyhow::Result<Exit> {
+fn freeze_command(order: &str, approach: Approach) -> anyhow::Result<Exit> {
     let here = std::env::var("AWS_SSM_INSTANCE_ID").ok().filter(|id| !id.is_empty());
-    let report = freeze::run(order.trim(), here.as_deref(), rehearse, &|report| {
+    let report = freeze::run(order.trim(), here.as_deref(), approach, &|report| {
         // The exit code holds, whether or not anybody still reads.
         if let Err(error) = print(&report.render()) {
             say(&format!("failed to print the report: {error}"));

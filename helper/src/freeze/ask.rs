@@ -30,7 +30,7 @@ pub(super) fn ready(prepared: &Prepared, known: Option<Signaller>) -> Call {
     let signal = Signal::Ready(Ready {
         order: prepared.token.clone(),
         filesystems: filesystems(prepared),
-        rehearse: prepared.rehearsal,
+        rehearse: prepared.is_rehearsal(),
     });
     Box::pin(async move {
         let asked = tokio::time::timeout(READY_LIMIT, async {

@@ -14,6 +14,17 @@ const WORTH_PRIMING: Duration = Duration::from_millis(200);
 /// their time.
 pub const BUDGET: Duration = Duration::from_secs(120);
 
+/// How far a freeze goes, and what goes before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Approach {
+    /// Rounds of `syncfs`, a prime if it is worth its stall, the freeze.
+    Flushed,
+    /// The freeze at once: FIFREEZE has to write all that is dirty. What that costs can so be measured.
+    Plain,
+    /// Rounds of `syncfs`, and no freeze.
+    Rehearsal,
+}
+
 /// The rounds so far.
 #[derive(Debug, Clone, Copy)]
 pub struct Rounds {

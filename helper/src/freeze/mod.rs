@@ -21,6 +21,7 @@ use crate::run_dir::{Holder, Lease, Leased, RunDir, RunDirError};
 use crate::volumes::{self, Inventory, InventoryError, Judgement, Kept, OpenError, ResolveError, Target};
 use crate::{describe, say, sys, thaw};
 use expedite::Expedite;
+use flush::Approach;
 use guardian::{Guardian, GuardianError};
 use ledger::Ledger;
 use rustix::process::{Pid, getpid};
@@ -115,11 +116,16 @@ pub struct Prepared {
     pub run_dir: RunDir,
     /// The machine's grace periods, when the order asks to expedite them.
     pub expedite: Option<Expedite>,
-    /// Whether nothing is to be frozen.
-    pub rehearsal: bool,
+    /// How far it goes.
+    pub approach: Approach,
 }
 
 impl Prepared {
+    /// Whether nothing is to be frozen.
+    fn is_rehearsal(&self) -> bool {
+        self.approach == Approach::Rehearsal
+    }
+
     /// Where target `n` is mounted, for a message.
     fn mount_point(&self, n: usize) -> String {
         self.kept.get(n).map_or_else(String::new, |kept| kept.mount_point.display().to_string())
@@ -158,14 +164,13 @@ impl Prepared {
     }
 }
 
-/// Carries out an order, or with `rehearse` (or an order that says so) only what comes before the first
-/// freeze. `here` is the instance's id as the SSM agent gives it. `publish` is given the report once: at
+/// Carries out an order; one for a rehearsal only up to the first freeze, whatever the `approach`. `here` is the instance's id as the SSM agent gives it. `publish` is given the report once: at
 /// the end, or at the deadline when a FIFREEZE hangs then, for the guardian kills this process before such
 /// a call returns.
 ///
 /// Must be called while this process has one thread: it forks.
 #[must_use]
-pub fn run(token: &str, here: Option<&str>, rehearse: bool, publish: &dyn Fn(&Report)) -> Report {
+pub fn run(token: &str, here: Option<&str>, approach: Approach, publish: &dyn Fn(&Report)) -> Report {
     let began = Boottime::now();
     set_phase(c"sf:resolve");
     sys::use_one_arena();
@@ -179,10 +184,10 @@ pub fn run(token: &str, here: Option<&str>, rehearse: bool, publish: &dyn Fn(&Re
     };
     let freeze = || -> Result<Report, PrepareError> {
         let signals = sys::EndSignals::hold()?;
-        let prepared = prepare(order.clone(), token, rehearse)?;
+        let prepared = prepare(order.clone(), token, approach)?;
         let guardian =
             Guardian::fork(&prepared.kept, prepared.ledger, &prepared.run_dir, prepared.expedite.as_ref())?;
-        let third_line = if prepared.rehearsal { None } else { ThirdLine::start() };
+        let third_line = if prepared.is_rehearsal() { None } else { ThirdLine::start() };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let resolve_us = Boottime::now().micros_since(began);
         Ok(runtime.block_on(async {
@@ -205,7 +210,7 @@ fn read_order(token: &str, here: Option<&str>) -> Result<WorkOrder, PrepareError
 }
 
 /// Finds, opens and locks all that the freeze needs.
-fn prepare(order: WorkOrder, token: &str, rehearse: bool) -> Result<Prepared, PrepareError> {
+fn prepare(order: WorkOrder, token: &str, approach: Approach) -> Result<Prepared, PrepareError> {
     let run_dir = RunDir::open()?;
     run_dir.lock_patiently()?;
     let left = thaw::undo_lease(&run_dir)?;
@@ -231,9 +236,9 @@ fn prepare(order: WorkOrder, token: &str, rehearse: bool) -> Result<Prepared, Pr
     }
     let expedite = if order.expedite_rcu { expedited() } else { None };
     let ledger = Ledger::share(targets.len())?;
-    let rehearsal = rehearse || order.rehearse;
+    let approach = if order.rehearse { Approach::Rehearsal } else { approach };
     let token = token.to_owned();
-    Ok(Prepared { order, token, targets, kept, members, ledger, run_dir, expedite, rehearsal })
+    Ok(Prepared { order, token, targets, kept, members, ledger, run_dir, expedite, approach })
 }
 
 /// The grace periods' setting. A kernel without it freezes a little more slowly, and as safely.

@@ -4,7 +4,7 @@
 //! From the first FIFREEZE to the last FITHAW it opens no file, starts no thread, writes no log.
 
 use super::ask::{self, Call};
-use super::flush::{BUDGET, Next, Rounds};
+use super::flush::{Approach, BUDGET, Next, Rounds};
 use super::guardian::{Attached, Guardian};
 use super::report::{self, Record};
 use super::state::{Effect, Event, Fault, Phase, State, step};
@@ -65,7 +65,7 @@ impl<'a> Worker<'a> {
         publish: &'a dyn Fn(&Report),
     ) -> Result<Self, std::io::Error> {
         let threads = Threads::start(&prepared.kept, prepared.ledger)?;
-        let (state, first) = State::begin(&prepared.levels(), prepared.rehearsal);
+        let (state, first) = State::begin(&prepared.levels(), prepared.is_rehearsal());
         let alarm = Alarm::new()?;
         let mut worker = Self {
             guardian: guardian.attach().map_err(std::io::Error::other)?,
@@ -253,6 +253,10 @@ impl<'a> Worker<'a> {
                 // Everything that the freeze needs exists by now.
                 if let Err(error) = sys::lock_memory() {
                     say(&format!("failed to lock the helper's memory: {error}; going on without"));
+                }
+                if self.prepared.approach == Approach::Plain {
+                    self.events.push_back(Event::Flushed { prime: false, stale: false });
+                    return;
                 }
                 let max_freeze = Duration::from_millis(self.prepared.order.max_freeze_ms);
                 let rounds = Rounds::begin(Boottime::now(), max_freeze, dirty_kib());
