@@ -4,6 +4,7 @@
 //! configuration.
 
 pub mod clock;
+pub mod doctor;
 pub mod freeze;
 mod kernel_log;
 pub mod list;

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use stillframe_helper::freeze::flush::Approach;
-use stillframe_helper::{freeze, list, say, thaw};
+use stillframe_helper::{doctor, freeze, list, say, thaw};
 use stillframe_wire::{Exit, Verdict};
 
 /// Freezes file systems for a snapshot, and thaws them.
@@ -41,6 +41,15 @@ enum Command {
         #[arg(long, hide = true, conflicts_with = "force")]
         third_line: Option<String>,
     },
+    /// Says whether a freeze would work here: for each mount, and for what a freeze needs.
+    Doctor {
+        /// The signal function's name or ARN, to ask whether it can be reached.
+        #[arg(long)]
+        function: Option<String>,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Shows volumes, what is mounted from them, and what can be frozen.
     List {
         /// As JSON.
@@ -60,6 +69,7 @@ fn main() -> ExitCode {
             },
         ),
         Command::Thaw { force, third_line } => thaw_command(force, third_line.as_deref()),
+        Command::Doctor { function, json } => doctor_command(function.as_deref(), json),
         Command::List { json } => list_command(json),
     };
     match exit {
@@ -95,6 +105,16 @@ fn thaw_command(force: bool, third_line: Option<&str>) -> anyhow::Result<Exit> {
     };
     print(&(serde_json::to_string(&thawed).context("failed to write the result")? + "\n"))?;
     Ok(exit)
+}
+
+fn doctor_command(function: Option<&str>, json: bool) -> anyhow::Result<Exit> {
+    let findings = doctor::findings(&doctor::look(Path::new("/"), function));
+    if json {
+        print(&(serde_json::to_string(&findings).context("failed to write the findings")? + "\n"))?;
+    } else {
+        print(&doctor::table(&findings))?;
+    }
+    Ok(doctor::exit(&findings))
 }
 
 fn list_command(json: bool) -> anyhow::Result<Exit> {

@@ -123,6 +123,12 @@ pub struct RunDir {
 }
 
 impl RunDir {
+    /// Whether any freeze has run since the machine was booted.
+    #[must_use]
+    pub fn exists() -> bool {
+        std::path::Path::new(FOLDER).exists()
+    }
+
     /// Makes the folder where it is missing, and opens it. Does not lock it.
     ///
     /// # Errors

@@ -344,3 +344,47 @@ fn a_volume_that_only_a_container_has_mounted_is_frozen_too() {
     assert_eq!(outcome.1.filesystems[0].verdict, FileSystemVerdict::Frozen);
     assert!(outcome.1.snapshots[0].frozen);
 }
+
+#[test]
+fn the_doctor_says_what_a_freeze_would_do_and_what_stands_against_it() {
+    if !have_devices() {
+        return;
+    }
+    let _alone = alone();
+    let instance = Instance::start(&[("ext4", "a"), ("xfs", "b"), ("none", "c")]);
+    let function = SignalFunction::deciding(|_| no(RefusalReason::Malformed));
+    let doctor = |url: &str| -> (i32, serde_json::Value) {
+        let mut command = instance.command(env!("CARGO_BIN_EXE_stillframe-helper"));
+        command.args(["doctor", "--json", "--function", "signal"]);
+        command.envs([
+            ("AWS_REGION", "eu-north-1"),
+            ("AWS_ACCESS_KEY_ID", "A"),
+            ("AWS_SECRET_ACCESS_KEY", "s"),
+        ]);
+        let output = command.env("AWS_ENDPOINT_URL_LAMBDA", url).output().unwrap();
+        (output.status.code().unwrap(), serde_json::from_slice(&output.stdout).unwrap())
+    };
+    let grade = |findings: &serde_json::Value, about: &str| -> String {
+        let found = findings.as_array().unwrap().iter().find(|finding| finding["about"] == about);
+        found.unwrap_or_else(|| panic!("{about} in {findings}"))["grade"].as_str().unwrap().to_owned()
+    };
+    let (a, b) = (instance.inside("a"), instance.inside("b"));
+    assert!(instance.fsfreeze("-f", 1));
+    let (code, findings) = doctor(&function.url());
+    assert!(instance.fsfreeze("-u", 1));
+    assert_eq!(code, i32::from(Exit::NotFrozen.code()), "{findings}");
+    for (about, expected) in [
+        ("rights", "ok"),
+        ("/run", "ok"),
+        ("freeze", "ok"),
+        ("signal function", "ok"),
+        (a.as_str(), "ok"),
+        (b.as_str(), "problem"),
+        (instance.volumes[2].id.as_str(), "warning"),
+    ] {
+        assert_eq!(grade(&findings, about), expected, "{about} in {findings}");
+    }
+    let (_, findings) = doctor("http://127.0.0.1:1");
+    assert_eq!(grade(&findings, "signal function"), "problem");
+    assert_eq!(grade(&findings, b.as_str()), "ok", "it is thawed again");
+}

@@ -56,7 +56,16 @@ fn is_inside_a_call(worker: u32) -> bool {
     tasks
         .flatten()
         .filter_map(|task| std::fs::read_to_string(task.path().join("stat")).ok())
-        .any(|stat| stat.contains("(sf:fs0) D"))
+        .any(|stat| stat.contains("(sf:fs") && stat.contains(") D"))
+}
+
+/// Waits until the worker is inside a call that does not return.
+fn hangs(helper: &Helper) {
+    let worker = helper.child.id();
+    let for_a_while = || !within(Duration::from_millis(100), || !is_inside_a_call(worker));
+    let inside = within(Duration::from_secs(10), for_a_while);
+    let waits = std::fs::read_to_string(format!("/proc/{worker}/stack")).unwrap_or_default();
+    assert!(inside, "it is at {:?}, {waits}", name(worker));
 }
 
 #[test]
@@ -71,7 +80,7 @@ fn a_worker_killed_inside_a_hanging_freeze_leaves_nothing_frozen() {
         let mut order = instance.order();
         order.max_freeze_ms = 300;
         let mut helper = instance.freeze(&order, &function);
-        assert!(within(Duration::from_secs(5), || is_inside_a_call(helper.child.id())));
+        hangs(&helper);
         let guardian = instance.guardian(&helper).unwrap();
         let worker = helper.child.id();
         if by == "a kill" {
@@ -109,7 +118,7 @@ fn a_hanging_freeze_holds_up_no_other_and_is_reported() {
     let mut order = instance.order();
     order.max_freeze_ms = 500;
     let mut helper = instance.freeze(&order, &function);
-    assert!(within(Duration::from_secs(5), || is_inside_a_call(helper.child.id())));
+    hangs(&helper);
     // The other two are frozen since then, and wait for the first.
     let began = Instant::now();
     let limit = Duration::from_millis(500) + PROMISE + PROBE;
@@ -145,7 +154,7 @@ fn a_worker_killed_while_one_freeze_hangs_has_the_others_thawed_at_once() {
     // Much later than this test looks.
     order.max_freeze_ms = 20_000;
     let mut helper = instance.freeze(&order, &function);
-    assert!(within(Duration::from_secs(5), || is_inside_a_call(helper.child.id())));
+    hangs(&helper);
     assert!(within(Duration::from_secs(2), || instance.is_frozen(1) && instance.is_frozen(2)));
     let guardian = instance.guardian(&helper).unwrap();
     helper.signal(Kill::KILL);
@@ -177,7 +186,7 @@ fn expedited_grace_periods_are_taken_back_whoever_dies() {
         let mut order = instance.order();
         (order.expedite_rcu, order.max_freeze_ms) = (true, 20_000);
         let mut helper = instance.freeze(&order, &function);
-        assert!(within(Duration::from_secs(5), || is_inside_a_call(helper.child.id())));
+        hangs(&helper);
         assert_eq!(setting(), "1", "this test would prove nothing");
         let guardian = instance.guardian(&helper).unwrap();
         if by == "thaw" {

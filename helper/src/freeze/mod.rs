@@ -24,6 +24,7 @@ use expedite::Expedite;
 use flush::Approach;
 use guardian::{Guardian, GuardianError};
 use ledger::Ledger;
+pub use probe::without_writes;
 use rustix::process::{Pid, getpid};
 use std::ffi::CStr;
 use std::path::Path;
@@ -230,7 +231,7 @@ fn prepare(order: WorkOrder, token: &str, approach: Approach) -> Result<Prepared
         return Err(PrepareError::NothingToFreeze);
     }
     let kept: Arc<[Kept]> = targets.iter().map(Kept::open).collect::<Result<Vec<_>, _>>()?.into();
-    let stuck = probe::without_writes(&kept)?;
+    let stuck = without_writes(&kept)?;
     if let Some(stuck) = stuck.iter().find_map(|n| kept.get(*n)) {
         return Err(PrepareError::Foreign(stuck.mount_point.display().to_string()));
     }
