@@ -22,6 +22,16 @@ impl Region {
     /// The same with a longest freeze, milliseconds.
     #[must_use]
     pub fn order(&self, instance: &str, max_freeze_ms: u64) -> String {
+        self.order_with(instance, |order| order.max_freeze_ms = max_freeze_ms)
+    }
+
+    /// The same for a rehearsal.
+    #[must_use]
+    pub fn order_to_rehearse(&self, instance: &str) -> String {
+        self.order_with(instance, |order| order.rehearse = true)
+    }
+
+    fn order_with(&self, instance: &str, change: impl FnOnce(&mut WorkOrder)) -> String {
         let key =
             self.ssm("GetParameter", &json!({"Name": "/stillframe/signing-key", "WithDecryption": true}));
         let key = key["Parameter"]["Value"].as_str().expect("a key");
@@ -32,7 +42,7 @@ impl Region {
             id: VolumeId::new(format!("{stem}{n:02}")).expect("a volume id"),
             device: device.to_owned(),
         };
-        WorkOrder {
+        let mut order = WorkOrder {
             v: 1,
             aud: AUDIENCE.to_owned(),
             instance: InstanceId::new(instance).expect("an instance id"),
@@ -46,16 +56,16 @@ impl Region {
             tags: BTreeMap::from([("stillframe:policy".to_owned(), "by-hand".to_owned())]),
             copy_volume_tags: true,
             layout_tags: 4,
-            max_freeze_ms,
+            max_freeze_ms: 5_000,
             hooks: false,
             description: "by hand".to_owned(),
             freeze_root: false,
             expedite_rcu: false,
             rehearse: false,
             signal_function: "signal".to_owned(),
-        }
-        .sign(&key)
-        .expect("an order that can be signed")
+        };
+        change(&mut order);
+        order.sign(&key).expect("an order that can be signed")
     }
 
     /// Runs the document `Stillframe-Freeze` with an order and returns the helper's report.
