@@ -260,6 +260,11 @@ impl Instance {
             .success()
     }
 
+    /// Whether a report's error names where the volume is mounted.
+    pub fn error_names(&self, report: &Report, volume: usize) -> bool {
+        report.error.as_ref().is_some_and(|error| error.contains(&self.volumes[volume].mount))
+    }
+
     /// The pid of the running guardian.
     pub fn guardian(&self, helper: &Helper) -> Option<u32> {
         children(helper.child.id()).into_iter().find(|pid| name(*pid).as_deref() == Some("sf:guardian"))
