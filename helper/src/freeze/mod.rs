@@ -30,7 +30,9 @@ use std::ffi::CStr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use stillframe_wire::{IdError, InstanceId, OrderError, Reason, Report, Verdict, VolumeId, WorkOrder};
+use stillframe_wire::{
+    IdError, InstanceId, OrderError, Reason, Report, Verdict, VolumeId, VolumeNote, WorkOrder,
+};
 use third_line::ThirdLine;
 use worker::Worker;
 
@@ -111,6 +113,8 @@ pub struct Prepared {
     pub kept: Arc<[Kept]>,
     /// Which of them are to be frozen, by number.
     pub members: Vec<usize>,
+    /// What else lies on the ordered volumes.
+    pub notes: Vec<VolumeNote>,
     /// What guardian and worker share.
     pub ledger: Ledger,
     /// The lock, held.
@@ -221,6 +225,7 @@ fn prepare(order: WorkOrder, token: &str, approach: Approach) -> Result<Prepared
     let inventory = Inventory::read(Path::new("/"))?;
     let volumes: Vec<VolumeId> = order.volumes.iter().map(|volume| volume.id.clone()).collect();
     let targets = volumes::resolve(&inventory, &volumes)?;
+    let notes = volumes::notes(&inventory, &volumes, order.freeze_root);
     let members: Vec<usize> = targets
         .iter()
         .enumerate()
@@ -239,7 +244,7 @@ fn prepare(order: WorkOrder, token: &str, approach: Approach) -> Result<Prepared
     let ledger = Ledger::share(targets.len())?;
     let approach = if order.rehearse { Approach::Rehearsal } else { approach };
     let token = token.to_owned();
-    Ok(Prepared { order, token, targets, kept, members, ledger, run_dir, expedite, approach })
+    Ok(Prepared { order, token, targets, kept, members, notes, ledger, run_dir, expedite, approach })
 }
 
 /// The grace periods' setting. A kernel without it freezes a little more slowly, and as safely.

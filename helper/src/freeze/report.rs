@@ -163,6 +163,7 @@ pub(super) fn write(prepared: &Prepared, state: &State, record: &Record) -> Repo
     report.major_faults = record.major_faults;
     report.third_line = record.third_line;
     report.filesystems = filesystems(prepared, state, record);
+    report.volumes = prepared.notes.clone();
     report.snapshots = record
         .snapshots
         .iter()
@@ -193,8 +194,11 @@ fn verdict(state: &State) -> Verdict {
 }
 
 /// Whether every file system on the volume was frozen, or is one that nothing can write to, and there
-/// is one.
+/// is one, and nothing else on the volume could be written meanwhile.
 fn was_frozen(prepared: &Prepared, state: &State, volume: &VolumeId) -> bool {
+    if prepared.notes.iter().any(|note| note.volume == *volume && note.holds.hinders()) {
+        return false;
+    }
     let on_volume = prepared.targets.iter().enumerate().filter(|(_, target)| target.volumes.contains(volume));
     let verdicts: Vec<bool> = on_volume
         .map(|(n, _)| {
