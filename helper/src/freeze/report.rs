@@ -240,10 +240,23 @@ fn target_verdict(prepared: &Prepared, state: &State, n: usize) -> FileSystemVer
         let would_be = state.rehearsal && state.cause.is_none();
         return if would_be { FileSystemVerdict::Rehearsed } else { member_verdict(member) };
     }
-    let judge = |target: &Target| judge_target(target, prepared.order.freeze_root);
-    match prepared.targets.get(n).map(judge) {
-        Some(Judgement::NotFreezable(why)) => why.verdict(),
-        Some(Judgement::Freezable) | None => FileSystemVerdict::NotTried,
+    let verdict = |target: &Target| verdict_untouched(target, prepared.order.freeze_root);
+    prepared.targets.get(n).map_or(FileSystemVerdict::NotTried, verdict)
+}
+
+fn verdict_untouched(target: &Target, freeze_root: bool) -> FileSystemVerdict {
+    match judge_target(target, freeze_root) {
+        Judgement::NotFreezable(why) => why.verdict(),
+        Judgement::Freezable => FileSystemVerdict::NotTried,
+    }
+}
+
+/// What is reported of a file system when nothing is frozen at all.
+pub(super) fn left_alone(target: &Target, freeze_root: bool) -> FileSystemReport {
+    FileSystemReport {
+        mount_point: target.mount_point().to_string_lossy().into_owned(),
+        frozen_us: 0,
+        verdict: verdict_untouched(target, freeze_root),
     }
 }
 
