@@ -1,5 +1,6 @@
 //! What lies on the volumes beside mounted file systems: swap, devices that a process writes to by itself,
-//! file systems that nobody mounted. Reads below the root directory that it is given.
+//! file systems that nobody mounted. Reads below the root directory that it is given, and knows what was
+//! there at that time, before the flush.
 //!
 //! Not seen: a user inside the kernel that leaves no trace in sysfs, udev's database or a process, such
 //! as an iSCSI target that exports a device with a file system's signature.

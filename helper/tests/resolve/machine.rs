@@ -1,7 +1,7 @@
 //! Machines to read: recorded ones (`tests/fixtures/*.tar.gz` are the readable parts of `/sys`, `/proc` and
 //! `/run` of a Debian guest with NVMe disks that identify like EBS), and ones described in a few lines.
 
-use std::fs::{create_dir_all, write};
+use std::fs::create_dir_all;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -25,99 +25,14 @@ pub fn recorded(name: &str) -> tempfile::TempDir {
     folder
 }
 
-/// A described machine. One line says one thing:
-///
-/// ```text
-/// disk NAME NUMBER SERIAL          part NAME NUMBER DISK PARTITION
-/// dm NAME NUMBER MAPPED UUID BELOW...       md NAME NUMBER BELOW...
-/// loop NAME NUMBER FILE            btrfs UUID MEMBER...
-/// udev NUMBER SIGNATURE            alive TYPE NAME
-/// swap PATH TYPE                   path PATH               link PATH TARGET
-/// mount MOUNTINFO...               container PID MOUNTINFO...
-/// ```
+/// A described machine, see `described.rs`.
 pub fn described(text: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let root = folder.path();
-    let mut swaps = String::from("Filename\tType\tSize\tUsed\tPriority\n");
-    create_dir_all(root.join("proc/self/ns")).unwrap();
-    symlink("mnt:[1]", root.join("proc/self/ns/mnt")).unwrap();
-    write(root.join("proc/self/mountinfo"), "").unwrap();
-    for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        match words[..] {
-            ["disk", name, number, serial] => {
-                block(root, name, name, number);
-                file(root, &format!("sys/devices/{name}/device/serial"), serial);
-            }
-            ["part", name, number, disk, partition] => {
-                block(root, name, &format!("{disk}/{name}"), number);
-                file(root, &format!("sys/devices/{disk}/{name}/partition"), partition);
-            }
-            ["dm", name, number, mapped, uuid, ref below @ ..] => {
-                block(root, name, name, number);
-                file(root, &format!("sys/devices/{name}/dm/name"), mapped);
-                file(root, &format!("sys/devices/{name}/dm/uuid"), uuid);
-                below.iter().for_each(|slave| file(root, &format!("sys/devices/{name}/slaves/{slave}"), ""));
-                symlinked(root, &format!("dev/mapper/{mapped}"), &format!("../{name}"));
-            }
-            ["md", name, number, ref below @ ..] => {
-                block(root, name, name, number);
-                below.iter().for_each(|slave| file(root, &format!("sys/devices/{name}/slaves/{slave}"), ""));
-            }
-            ["loop", name, number, image] => {
-                block(root, name, name, number);
-                file(root, &format!("sys/devices/{name}/loop/backing_file"), image);
-            }
-            ["btrfs", uuid, ref members @ ..] => {
-                let member = |name: &&str| file(root, &format!("sys/fs/btrfs/{uuid}/devices/{name}"), "");
-                members.iter().for_each(member);
-            }
-            ["udev", number, signature] => {
-                file(root, &format!("run/udev/data/b{number}"), &format!("E:ID_FS_TYPE={signature}\n"));
-            }
-            ["alive", fs_type, name] => create_dir_all(root.join("sys/fs").join(fs_type).join(name)).unwrap(),
-            ["swap", path, kind] => swaps.push_str(&format!("{path} {kind} 65532 0 -2\n")),
-            ["path", path] => create_dir_all(root.join(path.trim_start_matches('/'))).unwrap(),
-            ["link", path, target] => symlinked(root, path.trim_start_matches('/'), target),
-            ["mount", ..] => mounted(root, "self", &line["mount ".len()..]),
-            ["container", pid, ..] => {
-                symlinked(root, &format!("proc/{pid}/ns/mnt"), &format!("mnt:[{pid}]"));
-                mounted(root, pid, line.splitn(3, ' ').nth(2).unwrap());
-            }
-            _ => panic!("what is {line:?}?"),
-        }
+    super::described::begin(folder.path()).unwrap();
+    for line in text.lines() {
+        super::described::add(folder.path(), line).unwrap_or_else(|error| panic!("{line:?}: {error}"));
     }
-    write(root.join("proc/swaps"), swaps).unwrap();
     folder
-}
-
-fn block(root: &Path, name: &str, device: &str, number: &str) {
-    file(root, &format!("sys/devices/{device}/dev"), number);
-    symlinked(root, &format!("sys/class/block/{name}"), &format!("../../devices/{device}"));
-    symlinked(root, &format!("sys/dev/block/{number}"), &format!("../../devices/{device}"));
-    if device == name {
-        symlinked(root, &format!("sys/block/{name}"), &format!("../devices/{device}"));
-    }
-}
-
-fn file(root: &Path, path: &str, text: &str) {
-    let path = root.join(path);
-    create_dir_all(path.parent().unwrap()).unwrap();
-    write(path, text).unwrap();
-}
-
-fn symlinked(root: &Path, path: &str, target: &str) {
-    let path = root.join(path);
-    create_dir_all(path.parent().unwrap()).unwrap();
-    if path.symlink_metadata().is_err() {
-        symlink(target, path).unwrap();
-    }
-}
-
-fn mounted(root: &Path, process: &str, line: &str) {
-    let path = format!("proc/{process}/mountinfo");
-    let before = std::fs::read_to_string(root.join(&path)).unwrap_or_default();
-    file(root, &path, &format!("{before}{line}\n"));
 }
 
 /// A path of this package.
