@@ -1,12 +1,12 @@
 //! `stillframe-helper list`: what is attached and mounted, and what a freeze could do with it. Reads
 //! the machine below a root directory, changes nothing.
 
-use crate::volumes::{FileSystem, Inventory, InventoryError, Judgement, judge};
+use crate::volumes::{FileSystem, Inventory, InventoryError, Judgement, judge, notes};
 use serde::Serialize;
 use std::path::Path;
-use stillframe_wire::{FileSystemVerdict, VolumeId};
+use stillframe_wire::{FileSystemVerdict, Holds, VolumeId, VolumeNote};
 
-/// One line: a volume, and a file system on it if there is one.
+/// One line: a volume, and a file system on it or something else.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Row {
     /// The volume.
@@ -23,7 +23,9 @@ pub struct Row {
     pub freezable: bool,
     /// Why not, as the report says it.
     pub reason: Option<FileSystemVerdict>,
-    /// The same for people, or on what condition.
+    /// What it is when it is no mounted file system.
+    pub holds: Option<Holds>,
+    /// Either for people, or on what condition.
     pub note: Option<String>,
 }
 
@@ -37,18 +39,6 @@ pub fn rows(root: &Path) -> Result<Vec<Row>, InventoryError> {
     for (volume, disk) in &inventory.volumes {
         let on_volume: Vec<&FileSystem> =
             inventory.filesystems.iter().filter(|fs| fs.backing.volumes.contains(volume)).collect();
-        if on_volume.is_empty() {
-            rows.push(Row {
-                volume: volume.clone(),
-                device: format!("/dev/{disk}"),
-                fs_type: None,
-                mount_point: None,
-                layout: None,
-                freezable: false,
-                reason: None,
-                note: Some("no file system of it is mounted".to_owned()),
-            });
-        }
         for fs in on_volume {
             let (reason, note) = reason_and_note(fs, volume);
             rows.push(Row {
@@ -59,9 +49,22 @@ pub fn rows(root: &Path) -> Result<Vec<Row>, InventoryError> {
                 layout: Some(fs.backing.layout()),
                 freezable: reason.is_none(),
                 reason,
+                holds: None,
                 note,
             });
         }
+        let beside = notes(&inventory, std::slice::from_ref(volume), false);
+        rows.extend(beside.into_iter().filter(|note| note.holds != Holds::NotFrozen).map(|note| Row {
+            volume: volume.clone(),
+            device: format!("/dev/{disk}"),
+            fs_type: None,
+            mount_point: None,
+            layout: None,
+            freezable: false,
+            reason: None,
+            holds: Some(note.holds),
+            note: Some(sentence(&note)),
+        }));
     }
     Ok(rows)
 }
@@ -73,6 +76,20 @@ fn reason_and_note(fs: &FileSystem, volume: &VolumeId) -> (Option<FileSystemVerd
     let others: Vec<&str> =
         fs.backing.volumes.iter().filter(|id| *id != volume).map(VolumeId::as_str).collect();
     (None, (!others.is_empty()).then(|| format!("together with {}", others.join(", "))))
+}
+
+fn sentence(note: &VolumeNote) -> String {
+    let detail = &note.detail;
+    match note.holds {
+        Holds::Raw => format!("written past every file system: {detail}"),
+        Holds::Unreachable => format!("alive, and mounted where it cannot be found: {detail}"),
+        Holds::Unknown => format!("may be in use: {detail}"),
+        Holds::Swap => format!("swap: {detail}"),
+        Holds::SwapFile => format!("swap file: {detail}"),
+        Holds::NotMounted => format!("not in use: {detail}"),
+        Holds::NotFrozen => format!("not frozen: {detail}"),
+        Holds::Nothing | Holds::Other => "no file system of it is mounted".to_owned(),
+    }
 }
 
 /// The rows as a table for people.

@@ -8,7 +8,7 @@ mod common;
 use common::function::SignalFunction;
 use common::instance::{Instance, token};
 use common::{alone, have_devices};
-use stillframe_wire::{FileSystemVerdict, Report, Verdict};
+use stillframe_wire::{FileSystemVerdict, Holds, Reason, Report, Verdict};
 
 /// The agent's state, behind a link, on volume `a`; nothing of it on the machine's own disk.
 const AGENT_ON_A: &str = "mount -t tmpfs none /var/lib; mkdir -p /var/lib/amazon a/ssm; \
@@ -98,4 +98,20 @@ fn run_is_never_frozen_whatever_the_policy_says() {
         assert_eq!(outcome(&report), (verdicts, [false, true]));
     }
     assert!(!instance.anything_frozen());
+}
+
+#[test]
+fn an_order_of_which_nothing_is_left_to_freeze_says_why() {
+    if !have_devices() {
+        return;
+    }
+    let _alone = alone();
+    let instance = Instance::start_with(&[("xfs", "a"), ("none", "b")], AGENT_ON_A);
+    let function = SignalFunction::willing();
+    let (_, report) = instance.freeze(&instance.order(), &function).finish();
+    assert_eq!(report.reason, Some(Reason::NothingToFreeze));
+    assert_eq!(report.filesystems[0].verdict, FileSystemVerdict::HoldsSsmAgent);
+    let holds: Vec<Holds> = report.volumes.iter().map(|note| note.holds).collect();
+    assert_eq!(holds, [Holds::NotFrozen, Holds::Nothing]);
+    assert!(function.signals().is_empty());
 }

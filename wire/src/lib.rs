@@ -19,8 +19,8 @@ pub use ids::{IdError, InstanceId, RunId, SnapshotId, VolumeId};
 pub use json::JsonError;
 pub use order::{AUDIENCE, MAX_FREEZE_MS, OrderError, OrderedVolume, SigningKey, WorkOrder};
 pub use report::{
-    FileSystemReport, FileSystemVerdict, Flush, HookReport, Phases, REPORT_LIMIT, Reason, Report,
-    SnapshotReport, ThirdLine, Verdict,
+    FileSystemReport, FileSystemVerdict, Flush, Holds, HookReport, Phases, REPORT_LIMIT, Reason, Report,
+    SnapshotReport, ThirdLine, Verdict, VolumeNote,
 };
 pub use signal::{FileSystem, Frozen, Ready, Signal};
 

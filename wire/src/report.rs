@@ -35,6 +35,10 @@ pub struct Report {
     /// Every file system found on the ordered volumes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub filesystems: Vec<FileSystemReport>,
+    /// Why a volume's snapshot cannot be called frozen, and what it holds beside frozen file systems.
+    /// A volume about which there is nothing to say is left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub volumes: Vec<VolumeNote>,
     /// How long each phase took.
     #[serde(default)]
     pub phases: Phases,
@@ -197,6 +201,58 @@ pub enum FileSystemVerdict {
     Other,
 }
 
+/// Something on a volume that is no frozen file system.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeNote {
+    /// The volume.
+    pub volume: VolumeId,
+    /// What is on it.
+    pub holds: Holds,
+    /// Which: devices, mount points or files, for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub detail: String,
+}
+
+/// What a volume holds beside frozen file systems.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Holds {
+    /// A device that a process has open for writing, past every file system: a database's raw volume, a
+    /// disk that is being copied.
+    Raw,
+    /// A file system that is alive but mounted where no process can be found: unmounted lazily, or in a
+    /// mount namespace that only a file keeps.
+    Unreachable,
+    /// Something that may be in use without a trace that the helper knows: ZFS, DRBD, a journal of an ext4
+    /// elsewhere.
+    Unknown,
+    /// A mounted file system that is not frozen; its own verdict says why.
+    NotFrozen,
+    /// A swap partition in use. Its pages are of no use after a restore, so that they may change.
+    Swap,
+    /// A swap file in use on a file system. Swapping goes past the freeze, and the same holds for it.
+    SwapFile,
+    /// File systems, or parts of arrays or volume groups, that are not in use.
+    NotMounted,
+    /// Nothing that udev knows of.
+    Nothing,
+    /// Something that this reader does not know yet.
+    #[serde(other)]
+    Other,
+}
+
+impl Holds {
+    /// Whether it may be written while every file system on the volume is frozen, so that the volume's
+    /// snapshot must not be called frozen.
+    #[must_use]
+    pub fn hinders(self) -> bool {
+        match self {
+            Self::Raw | Self::Unreachable | Self::Unknown | Self::NotFrozen | Self::Other => true,
+            Self::Swap | Self::SwapFile | Self::NotMounted | Self::Nothing => false,
+        }
+    }
+}
+
 /// Durations of the phases, microseconds; 0 for one that was not reached.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -262,6 +318,7 @@ impl Report {
             error: None,
             snapshots: Vec::new(),
             filesystems: Vec::new(),
+            volumes: Vec::new(),
             phases: Phases::default(),
             flush: Flush::default(),
             hooks: Vec::new(),
@@ -284,9 +341,11 @@ impl Report {
         // brief serves a person who looks at the console's first lines.
         brief.filesystems.retain(|fs| fs.verdict != FileSystemVerdict::Frozen);
         brief.snapshots.retain(|snapshot| !snapshot.frozen);
+        brief.volumes.retain(|note| note.holds.hinders());
         brief.hooks.retain(|hook| hook.exit != Some(0));
         while line(&brief).len() > REPORT_LIMIT {
-            let shed = brief.hooks.pop().is_some()
+            let shed = brief.volumes.pop().is_some()
+                || brief.hooks.pop().is_some()
                 || brief.snapshots.pop().is_some()
                 || brief.filesystems.pop().is_some();
             if !shed {
@@ -345,6 +404,11 @@ mod tests {
                 frozen_us: 412_345,
                 verdict: FileSystemVerdict::Frozen,
             });
+            report.volumes.push(VolumeNote {
+                volume: VolumeId::new(format!("vol-{n:017x}")).unwrap(),
+                holds: Holds::Swap,
+                detail: format!("/dev/nvme{n}n1p2"),
+            });
         }
         report
     }
@@ -362,14 +426,25 @@ mod tests {
     fn a_large_report_keeps_the_exceptions_in_its_first_line() {
         let mut large = report(40, true);
         large.filesystems[17].verdict = FileSystemVerdict::ThawedByOther;
+        large.volumes[9].holds = Holds::Raw;
         let text = large.render();
         let first = text.lines().next().unwrap();
         assert!(first.len() < REPORT_LIMIT);
         let brief = Report::read(first).unwrap();
         assert!(brief.truncated);
         assert_eq!(brief.filesystems, vec![large.filesystems[17].clone()]);
+        assert_eq!(brief.volumes, vec![large.volumes[9].clone()]);
         assert_eq!(Report::read(&text), Ok(large.clone()), "the second line is the whole");
         assert_eq!(Report::read(&text[..2_500]), Ok(brief), "a cut second line is not read");
+    }
+
+    #[test]
+    fn what_a_later_helper_found_is_taken_for_the_worst() {
+        let note = r#"{"volume": "vol-0aaaaaaaaaaaaaa01", "holds": "moon-dust"}"#;
+        let note: VolumeNote = serde_json::from_str(note).unwrap();
+        assert!(note.holds.hinders());
+        let verdict: FileSystemVerdict = serde_json::from_str(r#""moon-dust""#).unwrap();
+        assert_eq!(verdict, FileSystemVerdict::Other);
     }
 
     #[test]

@@ -30,7 +30,10 @@ use std::ffi::CStr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use stillframe_wire::{IdError, InstanceId, OrderError, Reason, Report, Verdict, VolumeId, WorkOrder};
+use stillframe_wire::{
+    FileSystemReport, IdError, InstanceId, OrderError, Reason, Report, Verdict, VolumeId, VolumeNote,
+    WorkOrder,
+};
 use third_line::ThirdLine;
 use worker::Worker;
 
@@ -60,7 +63,12 @@ pub enum PrepareError {
     Open(#[from] OpenError),
     /// Nothing to do.
     #[error("none of the order's volumes holds a mounted file system that can be frozen")]
-    NothingToFreeze,
+    NothingToFreeze {
+        /// What they hold instead.
+        notes: Vec<VolumeNote>,
+        /// The file systems that are left alone, and why.
+        filesystems: Vec<FileSystemReport>,
+    },
     /// A file system takes no writes.
     #[error("the file system at {0} takes no writes: another process has frozen it, or its disk hangs")]
     Foreign(String),
@@ -81,7 +89,7 @@ impl PrepareError {
             Self::RunDir(RunDirError::Busy) => Reason::Busy,
             Self::Resolve(ResolveError::NotAttached { .. }) => Reason::VolumeMissing,
             Self::Resolve(_) => Reason::SpansOtherVolume,
-            Self::NothingToFreeze => Reason::NothingToFreeze,
+            Self::NothingToFreeze { .. } => Reason::NothingToFreeze,
             Self::Foreign(_) => Reason::ForeignFreeze,
             Self::Guardian(GuardianError::Lost | GuardianError::Silent) => Reason::GuardianLost,
             Self::RunDir(_) | Self::LeftFrozen(_) | Self::Inventory(_) | Self::Open(_) => Reason::Internal,
@@ -111,6 +119,8 @@ pub struct Prepared {
     pub kept: Arc<[Kept]>,
     /// Which of them are to be frozen, by number.
     pub members: Vec<usize>,
+    /// What else lies on the ordered volumes.
+    pub notes: Vec<VolumeNote>,
     /// What guardian and worker share.
     pub ledger: Ledger,
     /// The lock, held.
@@ -178,7 +188,7 @@ pub fn run(token: &str, here: Option<&str>, approach: Approach, publish: &dyn Fn
     let order = match read_order(token, here) {
         Ok(order) => order,
         Err(error) => {
-            let report = refused(None, &error);
+            let report = refused(None, error);
             publish(&report);
             return report;
         }
@@ -196,7 +206,7 @@ pub fn run(token: &str, here: Option<&str>, approach: Approach, publish: &dyn Fn
         })?)
     };
     freeze().unwrap_or_else(|error| {
-        let report = refused(Some(&order), &error);
+        let report = refused(Some(&order), error);
         publish(&report);
         report
     })
@@ -221,6 +231,7 @@ fn prepare(order: WorkOrder, token: &str, approach: Approach) -> Result<Prepared
     let inventory = Inventory::read(Path::new("/"))?;
     let volumes: Vec<VolumeId> = order.volumes.iter().map(|volume| volume.id.clone()).collect();
     let targets = volumes::resolve(&inventory, &volumes)?;
+    let notes = volumes::notes(&inventory, &volumes, order.freeze_root);
     let members: Vec<usize> = targets
         .iter()
         .enumerate()
@@ -228,7 +239,8 @@ fn prepare(order: WorkOrder, token: &str, approach: Approach) -> Result<Prepared
         .map(|(n, _)| n)
         .collect();
     if members.is_empty() {
-        return Err(PrepareError::NothingToFreeze);
+        let left_alone = targets.iter().map(|target| report::left_alone(target, order.freeze_root));
+        return Err(PrepareError::NothingToFreeze { notes, filesystems: left_alone.collect() });
     }
     let kept: Arc<[Kept]> = targets.iter().map(Kept::open).collect::<Result<Vec<_>, _>>()?.into();
     let stuck = without_writes(&kept)?;
@@ -239,7 +251,7 @@ fn prepare(order: WorkOrder, token: &str, approach: Approach) -> Result<Prepared
     let ledger = Ledger::share(targets.len())?;
     let approach = if order.rehearse { Approach::Rehearsal } else { approach };
     let token = token.to_owned();
-    Ok(Prepared { order, token, targets, kept, members, ledger, run_dir, expedite, approach })
+    Ok(Prepared { order, token, targets, kept, members, notes, ledger, run_dir, expedite, approach })
 }
 
 /// The grace periods' setting. A kernel without it freezes a little more slowly, and as safely.
@@ -250,13 +262,17 @@ fn expedited() -> Option<Expedite> {
     })
 }
 
-fn refused(order: Option<&WorkOrder>, error: &PrepareError) -> Report {
+fn refused(order: Option<&WorkOrder>, error: PrepareError) -> Report {
     let mut report = Report::new(error.verdict());
     report.run = order.map(|order| order.run.clone());
     report.instance = order.map(|order| order.instance.clone());
     report.reason = Some(error.reason());
-    report.error = Some(describe(error));
-    say(&describe(error));
+    report.error = Some(describe(&error));
+    say(&describe(&error));
+    if let PrepareError::NothingToFreeze { notes, filesystems } = error {
+        report.volumes = notes;
+        report.filesystems = filesystems;
+    }
     report
 }
 

@@ -163,6 +163,7 @@ pub(super) fn write(prepared: &Prepared, state: &State, record: &Record) -> Repo
     report.major_faults = record.major_faults;
     report.third_line = record.third_line;
     report.filesystems = filesystems(prepared, state, record);
+    report.volumes = prepared.notes.clone();
     report.snapshots = record
         .snapshots
         .iter()
@@ -193,8 +194,11 @@ fn verdict(state: &State) -> Verdict {
 }
 
 /// Whether every file system on the volume was frozen, or is one that nothing can write to, and there
-/// is one.
+/// is one, and nothing else on the volume could be written meanwhile.
 fn was_frozen(prepared: &Prepared, state: &State, volume: &VolumeId) -> bool {
+    if prepared.notes.iter().any(|note| note.volume == *volume && note.holds.hinders()) {
+        return false;
+    }
     let on_volume = prepared.targets.iter().enumerate().filter(|(_, target)| target.volumes.contains(volume));
     let verdicts: Vec<bool> = on_volume
         .map(|(n, _)| {
@@ -236,10 +240,23 @@ fn target_verdict(prepared: &Prepared, state: &State, n: usize) -> FileSystemVer
         let would_be = state.rehearsal && state.cause.is_none();
         return if would_be { FileSystemVerdict::Rehearsed } else { member_verdict(member) };
     }
-    let judge = |target: &Target| judge_target(target, prepared.order.freeze_root);
-    match prepared.targets.get(n).map(judge) {
-        Some(Judgement::NotFreezable(why)) => why.verdict(),
-        Some(Judgement::Freezable) | None => FileSystemVerdict::NotTried,
+    let verdict = |target: &Target| verdict_untouched(target, prepared.order.freeze_root);
+    prepared.targets.get(n).map_or(FileSystemVerdict::NotTried, verdict)
+}
+
+fn verdict_untouched(target: &Target, freeze_root: bool) -> FileSystemVerdict {
+    match judge_target(target, freeze_root) {
+        Judgement::NotFreezable(why) => why.verdict(),
+        Judgement::Freezable => FileSystemVerdict::NotTried,
+    }
+}
+
+/// What is reported of a file system when nothing is frozen at all.
+pub(super) fn left_alone(target: &Target, freeze_root: bool) -> FileSystemReport {
+    FileSystemReport {
+        mount_point: target.mount_point().to_string_lossy().into_owned(),
+        frozen_us: 0,
+        verdict: verdict_untouched(target, freeze_root),
     }
 }
 

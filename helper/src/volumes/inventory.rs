@@ -3,16 +3,14 @@
 
 use super::essentials::{self, Held};
 use super::mountinfo::{self, DeviceNumber, Mount};
-use super::places::written_below;
-use super::sysfs::{Below, Sysfs, last_component};
-use super::{by_id, namespaces, sysfs};
+use super::occupants::{self, Occupant};
+use super::sysfs::Sysfs;
+use super::walk::Walk;
+use super::{by_id, namespaces};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use stillframe_wire::VolumeId;
-
-/// More layers than this between a file system and a disk are a loop in what we read.
-const MOST_LAYERS: usize = 16;
 
 /// The machine could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +34,8 @@ pub struct Inventory {
     pub filesystems: Vec<FileSystem>,
     /// Devices of btrfs file systems that no mount could be matched with.
     pub unmatched: Vec<Backing>,
+    /// What else lies on volumes: all that no freeze of a mounted file system covers.
+    pub occupants: Vec<Occupant>,
 }
 
 /// One mounted file system: one super block.
@@ -90,6 +90,7 @@ impl Inventory {
         let mut btrfs = sysfs.btrfs();
         let mut filesystems = Vec::new();
         let mut unmatched_mounts = Vec::new();
+        let mut mounted = BTreeSet::new();
         for (device, mounts) in by_super_block(&mounts) {
             let Some(first) = mounts.first() else { continue };
             let (fs_type, source) = (first.fs_type.clone(), first.source.clone());
@@ -104,12 +105,13 @@ impl Inventory {
                 let (fsid, names) = btrfs.swap_remove(at);
                 (Some(fsid), names)
             } else if let Some(name) = sysfs.name(device) {
-                (walk.udev_uuid(device), vec![name])
+                (walk.udev(device, "ID_FS_UUID"), vec![name])
             } else {
                 continue;
             };
             names.extend(mounts.iter().flat_map(|mount| &mount.beside).filter_map(|at| walk.device_name(at)));
             let backing = walk.backing(&names);
+            mounted.extend(names);
             filesystems.push(FileSystem { device, fs_type, uuid, mounts, backing, holds: Vec::new() });
         }
         // The source of a root file system can be `/dev/root`: the last one left is it.
@@ -117,6 +119,7 @@ impl Inventory {
             && let (Some((device, mounts)), Some((fsid, names))) = (unmatched_mounts.pop(), btrfs.pop())
         {
             let backing = walk.backing(&names);
+            mounted.extend(names);
             filesystems.push(FileSystem {
                 device,
                 fs_type: "btrfs".into(),
@@ -132,7 +135,8 @@ impl Inventory {
         } else {
             btrfs.iter().map(|(_, names)| walk.backing(names)).collect()
         };
-        Ok(Self { volumes, filesystems, unmatched })
+        let occupants = occupants::find(&walk, &mounted);
+        Ok(Self { volumes, filesystems, unmatched, occupants })
     }
 }
 
@@ -164,95 +168,4 @@ fn by_super_block(mounts: &[Mount]) -> Vec<(DeviceNumber, Vec<Mount>)> {
         same.sort_by_key(|mount| (mount.through.is_some(), mount.root != Path::new("/")));
     }
     found
-}
-
-/// The way from a device down to the disks.
-struct Walk<'a> {
-    root: &'a Path,
-    sysfs: &'a Sysfs,
-    disks: BTreeMap<String, VolumeId>,
-    mounts: &'a [Mount],
-}
-
-impl Walk<'_> {
-    fn backing(&self, names: &[String]) -> Backing {
-        let mut backing = Backing::default();
-        for (n, name) in names.iter().enumerate() {
-            let mut layers = Vec::new();
-            self.descend(name, &mut backing, &mut layers, 0);
-            if n == 0 {
-                backing.layers = layers;
-            }
-        }
-        backing
-    }
-
-    fn descend(&self, name: &str, backing: &mut Backing, layers: &mut Vec<String>, depth: usize) {
-        // A volume is where the way ends, even if it is a loop device itself.
-        if let Some(volume) = self.disks.get(name) {
-            backing.volumes.insert(volume.clone());
-            return;
-        }
-        if depth == MOST_LAYERS {
-            backing.other_disks.insert(name.to_owned());
-            return;
-        }
-        match self.sysfs.below(name) {
-            Below::Nothing => {
-                backing.other_disks.insert(name.to_owned());
-            }
-            Below::Disk { disk, partition } => {
-                layers.push(format!("partition {partition}"));
-                self.descend(&disk, backing, layers, depth + 1);
-            }
-            Below::Devices { layer, names } => {
-                layers.extend(layer);
-                for (n, below) in names.iter().enumerate() {
-                    // The layers of the first way stand for all; each way's disks count.
-                    let mut aside = Vec::new();
-                    self.descend(below, backing, if n == 0 { layers } else { &mut aside }, depth + 1);
-                }
-            }
-            Below::File(file) => {
-                layers.push("loop".to_owned());
-                let Some(mount) = written_below(self.root, self.mounts, &file) else {
-                    backing.other_disks.insert(name.to_owned());
-                    return;
-                };
-                backing.outer.insert(mount.device);
-                let mut aside = Vec::new();
-                for below in self.devices_of(mount) {
-                    self.descend(&below, backing, &mut aside, depth + 1);
-                }
-            }
-        }
-    }
-
-    fn devices_of(&self, mount: &Mount) -> Vec<String> {
-        if mount.fs_type != "btrfs" {
-            return self.sysfs.name(mount.device).into_iter().collect();
-        }
-        let member = self.device_name(&mount.source);
-        let of_member =
-            |(_, names): &(String, Vec<String>)| member.as_ref().is_some_and(|m| names.contains(m));
-        self.sysfs.btrfs().into_iter().find(of_member).map(|(_, names)| names).unwrap_or_default()
-    }
-
-    /// The kernel's name of the device that a path in `/dev` leads to.
-    fn device_name(&self, source: &Path) -> Option<String> {
-        let mut path = source.strip_prefix("/").ok().map(|path| self.root.join(path))?;
-        for _ in 0..4 {
-            let Ok(link) = fs::read_link(&path) else { break };
-            path = path.parent()?.join(link);
-        }
-        last_component(&path)
-    }
-
-    /// The UUID as udev found it.
-    fn udev_uuid(&self, device: DeviceNumber) -> Option<String> {
-        sysfs::text(&self.root.join(format!("run/udev/data/b{device}")))?
-            .lines()
-            .find_map(|line| line.strip_prefix("E:ID_FS_UUID="))
-            .map(str::to_owned)
-    }
 }

@@ -8,12 +8,18 @@ mod judge;
 mod kept;
 pub mod mountinfo;
 mod namespaces;
+mod notes;
+mod occupants;
 mod places;
 mod sysfs;
 mod targets;
+mod walk;
+mod writers;
 
 pub use essentials::{Essential, Held};
 pub use inventory::{Backing, FileSystem, Inventory, InventoryError, read_mounts};
 pub use judge::{Judgement, WhyNot, judge, judge_target};
 pub use kept::{Kept, OpenError};
+pub use notes::notes;
+pub use occupants::{Occupant, Occupies};
 pub use targets::{ResolveError, Target, resolve};

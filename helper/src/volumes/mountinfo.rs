@@ -46,7 +46,8 @@ pub struct Mount {
     pub source: PathBuf,
     /// Devices that it writes to beside the source: the log and the real-time device of an XFS.
     pub beside: Vec<PathBuf>,
-    /// The directory that takes an overlay's writes.
+    /// The directory that takes an overlay's writes; nothing when it was given relative to a directory that
+    /// nobody knows any more.
     pub upper: Option<PathBuf>,
     /// The root directory from which `mount_point` counts, for a mount of another mount namespace:
     /// `/proc/<pid>/root`.
@@ -86,7 +87,7 @@ fn line(line: &[u8]) -> Option<Mount> {
     let options = fields.next().unwrap_or_default();
     let (beside, upper) = match fs_type.as_str() {
         "xfs" => (paths(options, &[b"logdev", b"rtdev"]).collect(), None),
-        "overlay" => (Vec::new(), paths(options, &[b"upperdir"]).next()),
+        "overlay" => (Vec::new(), paths(options, &[b"upperdir"]).find(|path| path.is_absolute())),
         _ => (Vec::new(), None),
     };
     mount_point.is_absolute().then_some(Mount {
@@ -111,8 +112,9 @@ fn paths<'a>(options: &'a [u8], names: &'a [&[u8]]) -> impl Iterator<Item = Path
     })
 }
 
-/// Blank, tab, newline and backslash are written as a backslash and three octal digits.
-fn unescape(field: &[u8]) -> PathBuf {
+/// A path as the kernel writes it in its tables: blank, tab, newline and backslash are a backslash and
+/// three octal digits.
+pub(super) fn unescape(field: &[u8]) -> PathBuf {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((&first, tail)) = rest.split_first() {

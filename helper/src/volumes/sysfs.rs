@@ -64,6 +64,32 @@ impl Sysfs {
         self.device(name).exists()
     }
 
+    /// Every block device's name.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        entries(&self.root.join("class/block"))
+    }
+
+    /// The number of the device with that name.
+    #[must_use]
+    pub fn number(&self, name: &str) -> Option<DeviceNumber> {
+        DeviceNumber::parse(&text(&self.device(name).join("dev"))?)
+    }
+
+    /// Whether a file system of that type is alive on the device, mounted where it can be seen or not.
+    #[must_use]
+    pub fn is_alive(&self, fs_type: &str, name: &str) -> bool {
+        fs_type.bytes().all(|byte| byte.is_ascii_alphanumeric())
+            && self.root.join("fs").join(fs_type).join(name).exists()
+    }
+
+    /// Whether the device is a part of a logical volume that only LVM itself uses: `-real`, `-tpool`.
+    #[must_use]
+    pub fn is_hidden_part(&self, name: &str) -> bool {
+        text(&self.device(name).join("dm/uuid"))
+            .is_some_and(|uuid| uuid.strip_prefix("LVM-").is_some_and(|ids| ids.contains('-')))
+    }
+
     /// What the device lies on.
     #[must_use]
     pub fn below(&self, name: &str) -> Below {
@@ -97,7 +123,8 @@ impl Sysfs {
             .collect()
     }
 
-    fn layer(&self, name: &str) -> Option<String> {
+    /// What made the device, for people: `lvm vg0/data`, `md md127`.
+    pub(super) fn layer(&self, name: &str) -> Option<String> {
         if name.starts_with("md") {
             return Some(format!("md {name}"));
         }

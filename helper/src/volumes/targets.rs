@@ -3,7 +3,6 @@
 use super::essentials::Held;
 use super::inventory::{FileSystem, Inventory};
 use super::mountinfo::{DeviceNumber, Mount};
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use stillframe_wire::VolumeId;
 
@@ -87,7 +86,7 @@ pub fn resolve(inventory: &Inventory, ordered: &[VolumeId]) -> Result<Vec<Target
         .filter(|fs| ordered.iter().any(|id| fs.backing.volumes.contains(id)))
         .collect();
     let mut targets = Vec::new();
-    for fs in &touched {
+    for (fs, level) in touched.iter().zip(levels(&touched)) {
         let mount_point = || fs.mounts.first().map_or_else(PathBuf::new, |mount| mount.mount_point.clone());
         let outside = fs.backing.volumes.iter().find(|id| !ordered.contains(id)).map(ToString::to_string);
         let other = outside.or_else(|| fs.backing.other_disks.first().map(|disk| format!("disk {disk}")));
@@ -104,19 +103,26 @@ pub fn resolve(inventory: &Inventory, ordered: &[VolumeId]) -> Result<Vec<Target
             volumes: fs.backing.volumes.iter().cloned().collect(),
             layout: fs.backing.layout(),
             holds: fs.holds.clone(),
-            level: level(fs, &touched, &mut BTreeSet::new()),
+            level,
         });
     }
     Ok(targets)
 }
 
-/// One more than the highest level among the file systems whose images lie on `fs`.
-fn level(fs: &FileSystem, all: &[&FileSystem], seen: &mut BTreeSet<DeviceNumber>) -> usize {
-    if !seen.insert(fs.device) {
-        return 0;
+/// For each file system one more than the highest level among those whose images lie on it. File systems
+/// that hold each other's images, which no machine has, do not make it run on.
+fn levels(all: &[&FileSystem]) -> Vec<usize> {
+    let mut levels = vec![0; all.len()];
+    for _ in 0..all.len() {
+        let before = levels.clone();
+        for (outer, level) in all.iter().zip(&mut levels) {
+            let inner =
+                all.iter().zip(&before).filter(|(inner, _)| inner.backing.outer.contains(&outer.device));
+            *level = inner.map(|(_, inner)| inner + 1).max().unwrap_or(0);
+        }
+        if levels == before {
+            break;
+        }
     }
-    let inner = all.iter().filter(|other| other.backing.outer.contains(&fs.device));
-    let level = inner.map(|inner| 1 + level(inner, all, seen)).max().unwrap_or(0);
-    seen.remove(&fs.device);
-    level
+    levels
 }

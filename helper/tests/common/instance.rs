@@ -53,10 +53,12 @@ impl Instance {
              link() { ln -s \"../../${2#/dev/}\" \"/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_$1\"; }\n",
         );
         let mut volumes = Vec::new();
+        // Each blank volume's loop device is held by a descriptor of the namespace's shell: 9, 8, ...
+        let mut holder_fd = 9;
         for (n, (fs, name)) in filesystems.iter().enumerate() {
             let id = VolumeId::new(format!("vol-0aaaaaaaaaaaaaa{n:02}")).unwrap();
             let image = folder.path().join(format!("{n}.img"));
-            let size = if *fs == "xfs" { 320 } else { 200 };
+            let size = if matches!(*fs, "ext4" | "btrfs") { 200 } else { 320 };
             File::create(&image).unwrap().set_len(size << 20).unwrap();
             let mkfs: &[&str] = match *fs {
                 "ext4" => &["mkfs.ext4", "-q", "-F"],
@@ -72,8 +74,9 @@ impl Instance {
             // The loop device detaches by itself when its last user is gone.
             if *fs == "none" {
                 setup += &format!(
-                    "d=$(losetup -f --show '{image}'); link {serial} $d; exec 9<$d; losetup -d $d\n"
+                    "d=$(losetup -f --show '{image}'); link {serial} $d; exec {holder_fd}<$d; losetup -d $d\n"
                 );
+                holder_fd -= 1;
             } else {
                 setup += &format!(
                     "mkdir -p '{mount}'; mount -o loop '{image}' '{mount}'\n\

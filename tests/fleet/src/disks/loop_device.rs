@@ -33,9 +33,11 @@ impl LoopDevice {
         for _ in 0..TRIES {
             let number = sys::loop_free(&control).map_err(step(failed()))?;
             let path = format!("/dev/loop{number}");
-            let device = OpenOptions::new().read(true).write(true).open(path).map_err(step(failed()))?;
+            let device = OpenOptions::new().read(true).write(true).open(&path).map_err(step(failed()))?;
             match sys::loop_configure(&device, &file) {
-                Ok(()) => return Ok(Self { number, file: device }),
+                // Kept for reading only: the helper takes whoever has a volume open for writing for
+                // somebody who writes past the freeze.
+                Ok(()) => return Ok(Self { number, file: File::open(&path).map_err(step(failed()))? }),
                 Err(Errno::BUSY) => busy = Errno::BUSY,
                 Err(errno) => return Err(step(failed())(errno)),
             }

@@ -1,56 +1,14 @@
-//! From volume ids to file systems on recorded machines: `tests/fixtures/*.tar.gz` are the readable
-//! parts of `/sys`, `/proc` and `/run` of a Debian guest with NVMe disks that identify like EBS.
-// A test ends at the first surprise.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+//! Orders for recorded machines: what they find, and what is refused.
 
+use super::machine::{lines, recorded, volume};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Command;
 use stillframe_helper::list;
-use stillframe_helper::volumes::{Essential, Inventory, ResolveError, Target, resolve};
+use stillframe_helper::volumes::{Essential, Inventory, ResolveError, resolve};
 use stillframe_wire::VolumeId;
 
-/// A recorded machine, unpacked, with the links that udev made in `/dev/disk/by-id`.
-fn machine(name: &str) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    let archive = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/{name}.tar.gz"));
-    let unpacked =
-        Command::new("tar").arg("-xzf").arg(archive).arg("-C").arg(folder.path()).status().unwrap();
-    assert!(unpacked.success());
-    let links = std::fs::read_to_string(folder.path().join("cmd/dev-disk.txt")).unwrap();
-    for line in links.lines() {
-        let Some((link, target)) = line.split_once(" -> ") else { continue };
-        let link = folder.path().join("dev").join(link);
-        std::fs::create_dir_all(link.parent().unwrap()).unwrap();
-        std::os::unix::fs::symlink(target, link).unwrap();
-    }
-    folder
-}
-
-fn volume(n: &str) -> VolumeId {
-    VolumeId::new(format!("vol-0f{n:0>15}")).unwrap()
-}
-
 fn inventory(name: &str) -> Inventory {
-    Inventory::read(machine(name).path()).unwrap()
-}
-
-/// Each target as `mount point: type, layout, volumes, level`.
-fn lines(targets: &[Target]) -> Vec<String> {
-    targets
-        .iter()
-        .map(|target| {
-            let volumes: Vec<&str> = target.volumes.iter().map(VolumeId::as_str).collect();
-            format!(
-                "{}: {}, {}, {}, level {}",
-                target.mount_point().display(),
-                target.fs_type,
-                target.layout,
-                volumes.join(" + ").replace("vol-0f000000000000", ""),
-                target.level
-            )
-        })
-        .collect()
+    Inventory::read(recorded(name).path()).unwrap()
 }
 
 #[test]
@@ -99,7 +57,7 @@ fn every_stack_at_once_is_resolved() {
     assert_eq!(
         lines(&resolve(&inventory, &all).unwrap()),
         [
-            "/: ext4, partition 1, vol-0aaaaaaaaaaaaaaaa, level 0",
+            "/: ext4, partition 1, boot, level 0",
             "/data/ext4: ext4, disk, 001, level 1",
             "/data/xfs: xfs, partition 1, 002, level 0",
             "/data/loop: ext4, loop, 001, level 0",
@@ -155,7 +113,7 @@ fn a_multipath_controller_s_hidden_paths_are_not_taken_for_disks() {
 
 #[test]
 fn the_list_of_a_recorded_machine_says_what_can_be_frozen_and_why_not() {
-    let rows = list::rows(machine("plain").path()).unwrap();
+    let rows = list::rows(recorded("plain").path()).unwrap();
     let brief: Vec<String> = rows
         .iter()
         .map(|row| {
@@ -171,6 +129,7 @@ fn the_list_of_a_recorded_machine_says_what_can_be_frozen_and_why_not() {
             "/dev/nvme1n1 /data/ext4 true",
             "/dev/nvme1n1 /data/loop true",
             "/dev/nvme2n1 /data/xfs true",
+            "/dev/nvme2n1 - false swap: nvme2n1p2",
             "/dev/nvme3n1 - false no file system of it is mounted",
         ]
     );
