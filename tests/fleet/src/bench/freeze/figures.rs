@@ -43,6 +43,8 @@ impl Spread {
 #[derive(Debug, Clone, Default, Serialize)]
 pub(super) struct WayFigures {
     pub(super) turns: usize,
+    /// Turns that did not come to a freeze, and count for nothing else here.
+    pub(super) not_frozen: usize,
     /// The writers' longest stall around the cut.
     pub(super) stall_ms: Spread,
     /// From the first stalled write of any file system to the last.
@@ -90,6 +92,10 @@ impl CellFigures {
 
     pub(super) fn add_idle(&mut self, longest: Duration) {
         self.idle_ms.add(ms(longest));
+    }
+
+    pub(super) fn add_failed(&mut self, way: Way) {
+        self.ways.entry(way).or_default().not_frozen += 1;
     }
 
     pub(super) fn add(&mut self, way: Way, seen: &Seen, taken: &Taken) {

@@ -112,6 +112,10 @@ fn measure(cell: &Cell, options: &Options) -> Result<CellFigures, BenchError> {
         let idle = mounts.watch_idle(SETTLE)?;
         let watch = mounts.watch()?;
         let taken = ways.take(way)?;
+        if !taken.frozen {
+            figures.add_failed(way);
+            continue;
+        }
         let seen = watch.finish(client, &taken)?;
         if n > 0 {
             figures.add_idle(idle);

@@ -45,6 +45,9 @@ pub(super) fn cell(cell: &CellFigures) {
             figures.synced_outside_ms.worst,
         );
     }
+    for (way, figures) in cell.ways.iter().filter(|(_, figures)| figures.not_frozen > 0) {
+        println!("  {}: {} turns did not come to a freeze", way.name(), figures.not_frozen);
+    }
     for way in [Way::Ours, Way::Plain] {
         if let Some(figures) = cell.ways.get(&way) {
             let parts = figures.phases_ms.iter().map(|(name, spread)| {

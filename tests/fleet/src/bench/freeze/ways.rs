@@ -65,6 +65,8 @@ pub(super) fn turns(rounds: usize) -> impl Iterator<Item = Way> {
 /// What one turn left.
 #[derive(Debug)]
 pub(super) struct Taken {
+    /// Whether it came to a freeze.
+    pub(super) frozen: bool,
     /// The snapshots that it made.
     pub(super) snapshots: Vec<String>,
     /// For ours, the restore point's line of the summary.
@@ -134,11 +136,12 @@ impl<'a> Ways<'a> {
             self.client.invoke("backup", &policy()).map_err(region("run the backup function"))?;
         let point = summary["restore_points"][0].take();
         if point["phases"]["window_us"].as_u64().unwrap_or_default() == 0 {
-            return Err(BenchError::Missing(format!("a run of ours was not frozen: {point} {summary}")));
+            eprintln!("a turn was not frozen: {point} {summary}");
+            return Ok(Taken { frozen: false, snapshots: Vec::new(), point });
         }
         let made = point["snapshots"].as_array().into_iter().flatten();
         let snapshots = made.filter_map(|one| Some(one["snapshot"].as_str()?.to_owned())).collect();
-        Ok(Taken { snapshots, point })
+        Ok(Taken { frozen: true, snapshots, point })
     }
 
     fn two_commands(&self) -> Result<Taken, BenchError> {
@@ -152,7 +155,7 @@ impl<'a> Ways<'a> {
         );
         self.command(PEER_THAW)?;
         let made = made.map_err(region("take the peer's snapshots"))?;
-        Ok(Taken { snapshots: values(&made, "snapshotId"), point: Value::Null })
+        Ok(Taken { frozen: true, snapshots: values(&made, "snapshotId"), point: Value::Null })
     }
 
     /// Sends a command and asks until it has ended well.
@@ -187,7 +190,7 @@ impl<'a> Ways<'a> {
             let made = made.map_err(region("take the peer's snapshot"))?;
             snapshots.extend(values(&made, "snapshotId"));
         }
-        Ok(Taken { snapshots, point: Value::Null })
+        Ok(Taken { frozen: true, snapshots, point: Value::Null })
     }
 }
 
