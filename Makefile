@@ -6,7 +6,8 @@ STATIC_TARGET ?= x86_64-unknown-linux-gnu
 STATIC_HELPER = target/$(STATIC_TARGET)/helper/stillframe-helper
 ARGS ?=
 
-.PHONY: demo test build lint static-helper check-static functions bench bench-functions bench-labels clean-left-behind
+.PHONY: demo test build lint static-helper check-static functions fuzz vm \
+  bench bench-functions bench-labels bench-kill clean-left-behind
 
 ## Two instances, four volumes, a backup, a skipped one, a prune; then every snapshot is verified.
 demo: build
@@ -37,8 +38,12 @@ check-static: static-helper
 functions:
 	$(CARGO) build --locked --profile function --package stillframe-lambda --bins
 
-## The frozen window against its limit: one Invoke plus CreateSnapshots as configured. ARGS='--dir /dev/shm'
-## keeps the images in memory, where the flushes of two loop layers on this machine's disk cost nothing.
+## Everything that reads what others wrote, two targets at a time (nightly and cargo-fuzz). ARGS=SECONDS
+fuzz:
+	@fuzz/run $(ARGS)
+
+## The frozen window against its limit (one Invoke plus CreateSnapshots as configured) and against other ways
+## to do it: by file system, number, and disk. ARGS='--dir /dev/shm' keeps the images in memory.
 bench: build static-helper
 	FLEET_HELPER=$(STATIC_HELPER) target/debug/fleet bench freeze $(ARGS)
 
@@ -49,6 +54,10 @@ bench-functions: build functions
 ## Randomised runs with faults: do the labels tell the truth about the bytes?
 bench-labels: build
 	target/debug/fleet bench labels $(ARGS)
+
+## Random kills, stops, faults and lost disks: does anything stay frozen, does any label lie?
+bench-kill: build
+	target/debug/fleet bench kill $(ARGS)
 
 ## Ends what a killed fleet left on this machine (a fleet does the same when it starts).
 clean-left-behind: build

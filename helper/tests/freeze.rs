@@ -5,7 +5,7 @@
 mod common;
 
 use common::function::{Reply, SignalFunction, no, order_of, yes};
-use common::instance::Instance;
+use common::instance::{Instance, token};
 use common::{alone, have_devices};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
@@ -57,6 +57,24 @@ fn all_three_kinds_are_frozen_when_the_function_is_asked_and_thawed_after() {
     assert!(frozen.budget_ms > 3_000 && frozen.budget_ms <= 5_000, "{}", frozen.budget_ms);
     assert_eq!(frozen.filesystems[0].mount_point, instance.inside("pg data"));
     assert!(frozen.filesystems.iter().all(|fs| fs.uuid.is_some() && fs.layout == "disk"));
+}
+
+#[test]
+fn a_plain_freeze_flushes_and_primes_nothing_before_and_is_as_good_a_proof() {
+    if !have_devices() {
+        return;
+    }
+    let _alone = alone();
+    let instance = Instance::start(&[("ext4", "a"), ("xfs", "b")]);
+    let function = SignalFunction::willing();
+    let mut plain = instance.command("sh");
+    plain.args(["-c", "exec \"$0\" \"$@\" --plain", env!("CARGO_BIN_EXE_stillframe-helper")]);
+    let outcome = instance.start_freeze(plain, &token(&instance.order()), &function.url()).finish();
+    ends_with(&outcome, Exit::Done, Verdict::Consistent, None);
+    let (_, report) = outcome;
+    assert_eq!((report.flush.rounds, report.phases.prime_us), (0, 0));
+    assert!(report.snapshots.iter().all(|snapshot| snapshot.frozen));
+    assert!(!instance.anything_frozen() && !instance.has_lease());
 }
 
 #[test]

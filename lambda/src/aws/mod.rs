@@ -38,6 +38,10 @@ use std::time::Duration;
 
 /// How long a TCP and TLS connection may take.
 const CONNECT: Duration = Duration::from_secs(3);
+/// How long a connection may say nothing. The attempt's own time is shorter, or the caller's. Like
+/// [`CONNECT`] it is the same for every call: the SDK keeps a pool of connections for each pair of these
+/// two, and a call with others would open a connection of its own, in the frozen window too.
+const READ: Duration = Duration::from_secs(60);
 /// How long one attempt of a repeatable call may take; a page of 500 volumes is slow at times.
 const ATTEMPT: Duration = Duration::from_secs(20);
 /// How long a repeatable call may take with all its attempts.
@@ -63,7 +67,7 @@ impl Account {
             .with_initial_backoff(Duration::from_millis(200));
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT)
-            .read_timeout(ATTEMPT)
+            .read_timeout(READ)
             .operation_attempt_timeout(ATTEMPT)
             .operation_timeout(CALL)
             .build();
@@ -88,9 +92,13 @@ impl Account {
 /// Timeouts of a call that is sent once and must answer within `limit`.
 fn within(limit: Duration) -> TimeoutConfig {
     TimeoutConfig::builder()
-        .connect_timeout(CONNECT.min(limit))
-        .read_timeout(limit)
+        .connect_timeout(CONNECT)
+        .read_timeout(READ)
         .operation_attempt_timeout(limit)
         .operation_timeout(limit)
         .build()
 }
+
+#[cfg(test)]
+#[path = "connections_tests.rs"]
+mod tests;

@@ -179,6 +179,24 @@ impl Client {
         self.get::<Time>("clock").map(|time| time.epoch_s)
     }
 
+    /// Has this be the SSM document of that name, in the place of a shipped one too.
+    ///
+    /// # Errors
+    /// It is none, or none that the fleet's agent can run.
+    pub fn put_document(&self, name: &str, document: &Value) -> Result<(), ClientError> {
+        let url = self.control(&format!("documents/{name}"));
+        text(&url, received(&url, self.agent.put(&url).send(document.to_string()))?).map(drop)
+    }
+
+    /// Takes such a document away again.
+    ///
+    /// # Errors
+    /// The region does not answer.
+    pub fn remove_document(&self, name: &str) -> Result<(), ClientError> {
+        let url = self.control(&format!("documents/{name}"));
+        text(&url, received(&url, self.agent.delete(&url).call())?).map(drop)
+    }
+
     /// Whether nothing is under way: no call, no invocation, no command.
     ///
     /// # Errors

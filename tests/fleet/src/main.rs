@@ -60,21 +60,8 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum Bench {
-    /// The frozen window and the writers' stall, against one Invoke and one CreateSnapshots.
-    Freeze {
-        /// Runs that count; one more warms up.
-        #[arg(long, default_value_t = 30)]
-        runs: usize,
-        /// Buffered writes on each volume, megabytes a second.
-        #[arg(long, default_value_t = 100)]
-        bulk_mb_s: u64,
-        /// Where the images lie instead of the temporary directory; `/dev/shm` is in memory.
-        #[arg(long)]
-        dir: Option<PathBuf>,
-        /// Prints one line of JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    /// How long writers stand still, ours beside other ways, against one Invoke and one CreateSnapshots.
+    Freeze(bench::freeze::Options),
     /// Randomised runs with faults: do the labels tell the truth about the bytes?
     Labels {
         /// Runs.
@@ -111,10 +98,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Serve { spec, listen } => serve(&spec, listen),
         Command::Demo { json } => kept(demo::run(json).map_err(Into::into)),
-        Command::Bench(Bench::Freeze { runs, bulk_mb_s, dir, json }) => {
-            let dir = dir.unwrap_or_else(std::env::temp_dir);
-            bench::freeze::run(runs, bulk_mb_s, &dir, json).map_err(Into::into)
-        }
+        Command::Bench(Bench::Freeze(options)) => bench::freeze::run(&options).map_err(Into::into),
         Command::Bench(Bench::Labels { runs, seed, json }) => {
             kept(bench::labels::run(runs, seed, json).map_err(Into::into))
         }

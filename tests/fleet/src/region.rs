@@ -12,6 +12,7 @@ use crate::machine::Machines;
 use crate::spec::Spec;
 use crate::ssm::commands::Commands;
 use crate::ssm::delivery::Agents;
+use crate::ssm::documents::Documents;
 use crate::ssm::parameters::Store;
 use crate::sync::lock;
 use crate::trail::Trail;
@@ -46,6 +47,8 @@ pub struct Region {
     pub trail: Trail,
     /// Parameter Store's.
     pub parameters: Mutex<Store>,
+    /// Systems Manager's documents.
+    pub documents: Documents,
     /// Run Command's.
     pub commands: Commands,
     /// The instances' agents.
@@ -94,6 +97,7 @@ impl Region {
             inventory: Mutex::new(inventory),
             trail,
             parameters: Mutex::new(Store::new(arn_prefix)),
+            documents: Documents::default(),
             commands: Commands::default(),
             agents: Agents::default(),
             metadata: Metadata::default(),

@@ -37,6 +37,9 @@ pub enum SpecError {
 pub struct Spec {
     /// Whether volumes have bytes; without, there are no file systems and instances come by the thousand.
     pub disks: bool,
+    /// Whether snapshots have bytes. Without, a cut notes its instant, and volumes are files that lie on
+    /// the host's file system as they are, every block written: one layer, as a disk has, for measurements.
+    pub copies: bool,
     /// The region's name.
     pub region: String,
     /// The account's number.
@@ -61,6 +64,7 @@ impl Default for Spec {
     fn default() -> Self {
         Self {
             disks: true,
+            copies: true,
             region: "eu-central-1".to_owned(),
             account: "123456789012".to_owned(),
             snapshot_completes_after_ms: 1_500,
@@ -175,6 +179,17 @@ pub struct VolumeSpec {
     /// What that writer writes in bulk and unsynced besides, megabytes a second.
     #[serde(default)]
     pub writer_bulk_mb_s: u64,
+    /// The writer's pause between two records, microseconds.
+    #[serde(default = "default_writer_pause_us")]
+    pub writer_pause_us: u64,
+    /// How much it reads and writes at most, megabytes a second each; 0 for as much as it can. A gp3
+    /// volume begins with 125.
+    #[serde(default)]
+    pub limit_mb_s: u64,
+    /// How many requests it serves at most, a second; 0 for as many as it can. A gp3 volume begins with
+    /// 3,000.
+    #[serde(default)]
+    pub limit_iops: u64,
     /// Whether it holds removed files open, which ext4 marks in the file system.
     #[serde(default)]
     pub writer_orphans: bool,
@@ -196,6 +211,10 @@ impl VolumeSpec {
 
 fn default_size_mib() -> u64 {
     400
+}
+
+fn default_writer_pause_us() -> u64 {
+    2_000
 }
 
 fn default_volume_type() -> String {

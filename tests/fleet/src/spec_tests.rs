@@ -99,3 +99,16 @@ fn the_shipped_specs_are_good() {
         Spec::load(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     }
 }
+
+#[test]
+fn disks_are_as_fast_as_they_are_and_snapshots_have_bytes_unless_the_spec_says_otherwise() {
+    let volume = |extra: &str| {
+        let text = format!("[[volume]]\nid = \"vol-0aaaaaaaaaaaaaa01\"\n{extra}");
+        let volume = Spec::read(&text).unwrap().detached.remove(0);
+        (volume.limit_mb_s, volume.limit_iops, volume.writer_pause_us)
+    };
+    assert_eq!(volume(""), (0, 0, 2_000));
+    assert_eq!(volume("limit_mb_s = 125\nlimit_iops = 3000\nwriter_pause_us = 9"), (125, 3_000, 9));
+    assert!(Spec::read("").unwrap().copies);
+    assert!(!Spec::read("copies = false").unwrap().copies);
+}

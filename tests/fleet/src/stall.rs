@@ -73,11 +73,11 @@ impl StallWatch {
     /// Stops and returns every stall of every directory. A write that stands still for good is returned as
     /// a stall until now, and its thread left behind.
     #[must_use]
-    pub fn finish(self) -> Vec<Stall> {
+    pub fn finish(mut self) -> Vec<Stall> {
         self.stop.store(true, Ordering::Relaxed);
         let end = Instant::now() + PATIENCE;
         let mut stalls = Vec::new();
-        for writer in self.writers {
+        for writer in std::mem::take(&mut self.writers) {
             while !writer.thread.is_finished() && Instant::now() < end {
                 thread::sleep(Duration::from_micros(200));
             }
@@ -88,6 +88,13 @@ impl StallWatch {
             }
         }
         stalls
+    }
+}
+
+/// Nobody asks any more: the writers end by themselves.
+impl Drop for StallWatch {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
     }
 }
 

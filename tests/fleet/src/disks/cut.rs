@@ -33,6 +33,16 @@ impl CutRecord {
         Ok(serde_json::from_slice(&fs::read(path_of(snapshot))?)?)
     }
 
+    fn of(layout: &Layout, cut: &CutRequest, begun_ns: u64, ended_ns: u64) -> Self {
+        Self {
+            snapshot: cut.snapshot.clone(),
+            volume: cut.volume.clone(),
+            begun_ns,
+            ended_ns,
+            writer_log: layout.writer_log(&cut.volume),
+        }
+    }
+
     fn write(&self, snapshot: &Path) -> std::io::Result<()> {
         fs::write(path_of(snapshot), serde_json::to_vec(self)?)
     }
@@ -58,13 +68,7 @@ pub fn cut(layout: &Layout, cuts: &[CutRequest]) -> Result<(), MachineError> {
         outcome.map_err(step(format!("clone {}", cut.volume)))?;
     }
     for (written, cut) in cuts.iter().enumerate() {
-        let record = CutRecord {
-            snapshot: cut.snapshot.clone(),
-            volume: cut.volume.clone(),
-            begun_ns,
-            ended_ns,
-            writer_log: layout.writer_log(&cut.volume),
-        };
+        let record = CutRecord::of(layout, cut, begun_ns, ended_ns);
         if let Err(error) = record.write(&layout.snapshot(&cut.snapshot)) {
             for cut in cuts.iter().take(written + 1) {
                 let _ = fs::remove_file(path_of(&layout.snapshot(&cut.snapshot)));
@@ -74,6 +78,21 @@ pub fn cut(layout: &Layout, cuts: &[CutRequest]) -> Result<(), MachineError> {
     }
     pending.into_iter().for_each(PendingClone::keep);
     Ok(())
+}
+
+/// Notes when a set was cut and copies nothing: each snapshot is an empty file.
+///
+/// # Errors
+/// A file cannot be written.
+pub fn note(layout: &Layout, cuts: &[CutRequest]) -> Result<(), MachineError> {
+    let now = now_ns();
+    cuts.iter().try_for_each(|cut| {
+        let path = layout.snapshot(&cut.snapshot);
+        let record = CutRecord::of(layout, cut, now, now);
+        fs::write(&path, b"")
+            .and_then(|()| record.write(&path))
+            .map_err(step(format!("write the record of {}", cut.snapshot)))
+    })
 }
 
 /// Removes a snapshot.

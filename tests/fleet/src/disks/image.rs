@@ -6,6 +6,7 @@ use crate::machine::MachineError;
 use crate::spec::FsType;
 use rustix::fs::ioctl_ficlone;
 use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -15,6 +16,21 @@ use std::process::Command;
 /// It exists, or there is no room.
 pub fn create(path: &Path, size_mib: u64) -> Result<(), MachineError> {
     sparse_file(path, size_mib << 20).map(drop)
+}
+
+/// Makes a blank image whose every block is written: what is written later finds its place on the host's
+/// disk allocated and initialised, as on a disk of one's own.
+///
+/// # Errors
+/// It exists, or there is no room.
+pub fn write_out(path: &Path, size_mib: u64) -> Result<(), MachineError> {
+    let write = || -> std::io::Result<()> {
+        let mut file = File::options().write(true).create_new(true).open(path)?;
+        let zeros = vec![0u8; 1 << 20];
+        (0..size_mib).try_for_each(|_| file.write_all(&zeros))?;
+        file.sync_all()
+    };
+    write().map_err(step(format!("write {} with {size_mib} MiB", path.display())))
 }
 
 /// Formats an image that is all zeros; so nothing has to be zeroed or discarded, now or later.

@@ -1,5 +1,6 @@
 //! One instance: its volumes, and whether it runs.
 
+use super::limit::Limit;
 use super::namespace::Namespace;
 use super::running::{Mounted, Running};
 use super::tree::Tree;
@@ -19,6 +20,8 @@ pub struct Slot {
     pub image: PathBuf,
     /// What is mounted from it at the next start: where, and its type.
     pub mount: Option<(PathBuf, String)>,
+    /// How fast it may be, if it is limited.
+    pub limit: Option<Limit>,
     /// What writes to it while it is mounted.
     pub writer: Option<WriterPlan>,
 }

@@ -3,6 +3,7 @@
 //! A device lets go of its file when its last user is gone: this value, or a file system mounted from it.
 //! So a fleet that is killed leaves none behind, unless a file system on it is frozen.
 
+use super::limit::{self, Limit, Limited};
 use super::step::step;
 use crate::machine::MachineError;
 use crate::sys;
@@ -18,6 +19,8 @@ const TRIES: u32 = 100;
 #[derive(Debug)]
 pub struct LoopDevice {
     number: u32,
+    // Before the file: once the number is free it may be somebody else's.
+    limited: Option<Limited>,
     file: File,
 }
 
@@ -35,14 +38,32 @@ impl LoopDevice {
             let path = format!("/dev/loop{number}");
             let device = OpenOptions::new().read(true).write(true).open(&path).map_err(step(failed()))?;
             match sys::loop_configure(&device, &file) {
-                // Kept for reading only: the helper takes whoever has a volume open for writing for
-                // somebody who writes past the freeze.
-                Ok(()) => return Ok(Self { number, file: File::open(&path).map_err(step(failed()))? }),
+                Ok(()) => {
+                    limit::lift_left_behind(number);
+                    // Kept for reading only: the helper takes whoever has a volume open for writing for
+                    // somebody who writes past the freeze.
+                    let file = File::open(&path).map_err(step(failed()))?;
+                    return Ok(Self { number, limited: None, file });
+                }
                 Err(Errno::BUSY) => busy = Errno::BUSY,
                 Err(errno) => return Err(step(failed())(errno)),
             }
         }
         Err(step(failed())(busy))
+    }
+
+    /// Limits its speed, until it is let go of or [`LoopDevice::unlimit`] is called.
+    ///
+    /// # Errors
+    /// As [`Limited::set`].
+    pub fn limit(&mut self, limit: &Limit) -> Result<(), MachineError> {
+        self.limited = Some(Limited::set(self.number, limit)?);
+        Ok(())
+    }
+
+    /// Lifts the limit, if there is one.
+    pub fn unlimit(&mut self) {
+        self.limited = None;
     }
 
     /// Its number: 5 for `/dev/loop5`.

@@ -11,6 +11,7 @@ mod frozen;
 mod ghost;
 mod image;
 mod instance;
+pub mod limit;
 mod loop_device;
 mod mount_table;
 pub(crate) mod namespace;
@@ -43,6 +44,7 @@ use crate::spec::{InstanceSpec, PowerState, Spec, VolumeSpec};
 use crate::sync::lock;
 use image::PendingClone;
 use instance::{Instance, Slot};
+use limit::Limit;
 use probe::{Probes, Watch};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -91,6 +93,8 @@ pub struct Disks {
     instances: BTreeMap<String, Instance>,
     probes: Probes,
     scripts: AtomicU64,
+    /// Whether snapshots have bytes.
+    copies: bool,
     layout: Layout,
     // Last: it is removed after everything in it is free.
     dir: Mutex<WorkDir>,
@@ -103,12 +107,16 @@ impl Disks {
     /// A step of that failed; nothing stays.
     pub fn new(spec: &Spec, config: &Config) -> Result<Self, MachineError> {
         sweep::sweep(&config.base);
-        let dir = WorkDir::create(&config.base)?;
+        let dir = WorkDir::create(&config.base, spec.copies)?;
         let layout = dir.layout().clone();
         let all = spec.instances.iter().flat_map(|instance| &instance.volumes).chain(&spec.detached);
         for volume in all {
             let image = layout.volume(&volume.id);
-            image::create(&image, volume.size_mib)?;
+            if spec.copies {
+                image::create(&image, volume.size_mib)?;
+            } else {
+                image::write_out(&image, volume.size_mib)?;
+            }
             image::format(&image, volume.fs_type())?;
         }
         let tree =
@@ -122,6 +130,7 @@ impl Disks {
             instances: spec.instances.iter().map(instance).collect(),
             probes: Probes::default(),
             scripts: AtomicU64::new(1),
+            copies: spec.copies,
             layout,
             dir: Mutex::new(dir),
         };
@@ -182,7 +191,7 @@ impl Machines for Disks {
 
     fn attach(&self, instance: &str, volume: &str, device: &str) -> Result<(), MachineError> {
         let image = self.image(volume)?;
-        let slot = Slot { device: device.to_owned(), image, mount: None, writer: None };
+        let slot = Slot { device: device.to_owned(), image, mount: None, limit: None, writer: None };
         self.instance(instance)?.attach(volume, slot)
     }
 
@@ -194,7 +203,7 @@ impl Machines for Disks {
         for cut in cuts {
             self.image(&cut.volume)?;
         }
-        cut::cut(&self.layout, cuts)
+        if self.copies { cut::cut(&self.layout, cuts) } else { cut::note(&self.layout, cuts) }
     }
 
     fn delete_snapshot(&self, snapshot: &str) -> Result<(), MachineError> {
@@ -275,11 +284,17 @@ fn unknown(kind: &'static str, id: &str) -> MachineError {
 fn slot(layout: &Layout, volume: &VolumeSpec) -> Slot {
     let writer = volume.writer.then(|| WriterPlan {
         bulk_mb_s: volume.writer_bulk_mb_s,
+        pause_us: volume.writer_pause_us,
         orphans: volume.writer_orphans,
         log: layout.writer_log(&volume.id),
     });
     let mount = volume.mount.as_ref().map(|at| (at.into(), volume.fs_type().as_str().to_owned()));
-    Slot { device: volume.device.clone(), image: layout.volume(&volume.id), mount, writer }
+    let limit = (volume.limit_mb_s > 0 || volume.limit_iops > 0).then(|| Limit {
+        mb_s: volume.limit_mb_s,
+        iops: volume.limit_iops,
+        notes: layout.limits(),
+    });
+    Slot { device: volume.device.clone(), image: layout.volume(&volume.id), mount, limit, writer }
 }
 
 fn programs(config: &Config) -> Vec<(String, PathBuf)> {

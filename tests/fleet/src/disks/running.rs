@@ -69,7 +69,7 @@ impl Running {
             if let Some((at, fs)) = &slot.mount
                 && at == Path::new("/")
             {
-                let device = bind(volume, &slot.image)?;
+                let device = bind(volume, slot)?;
                 tree.root = Root::Device { number: device.number(), fs: fs.clone() };
                 root = Some((volume, device));
             }
@@ -79,7 +79,7 @@ impl Running {
         for (volume, slot) in slots {
             let device = match root.take_if(|(root, _)| *root == volume) {
                 Some((_, device)) => device,
-                None => bind(volume, &slot.image)?,
+                None => bind(volume, slot)?,
             };
             running.insert(volume, &slot.device, device)?;
         }
@@ -107,7 +107,7 @@ impl Running {
     /// # Errors
     /// No loop device could be had, or it could not be shown inside.
     pub fn attach(&mut self, volume: &str, slot: &Slot) -> Result<(), MachineError> {
-        self.insert(volume, &slot.device, bind(volume, &slot.image)?)
+        self.insert(volume, &slot.device, bind(volume, slot)?)
     }
 
     /// Unplugs a volume, after its writer has ended and its file systems are unmounted.
@@ -165,6 +165,8 @@ impl Running {
     /// # Errors
     /// Something could not be ended.
     pub fn halt(mut self) -> Result<(), MachineError> {
+        // What is still to be written need not take its time any more.
+        self.attached.values_mut().for_each(|one| one.device.unlimit());
         let kept = self.keep_all();
         let ended = self.end_processes();
         let unmounted = self.mounts().and_then(|mounts| {
@@ -273,9 +275,13 @@ fn warn_of_kept(instance: &str, devices: &[u32]) {
     }
 }
 
-fn bind(volume: &str, image: &Path) -> Result<LoopDevice, MachineError> {
-    let file = File::options().read(true).write(true).open(image);
-    LoopDevice::bind(file.map_err(step(format!("open the image of {volume}")))?, volume)
+fn bind(volume: &str, slot: &Slot) -> Result<LoopDevice, MachineError> {
+    let file = File::options().read(true).write(true).open(&slot.image);
+    let mut device = LoopDevice::bind(file.map_err(step(format!("open the image of {volume}")))?, volume)?;
+    if let Some(limit) = &slot.limit {
+        device.limit(limit)?;
+    }
+    Ok(device)
 }
 
 /// Unmounts, the last mounted first.

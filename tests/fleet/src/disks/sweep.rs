@@ -4,10 +4,11 @@
 //! of its file, a process by the mark on `/run` in its mount table.
 
 use super::ghost;
+use super::limit;
 use super::loop_device::Binding;
 use super::mount_table;
 use super::vault::unmount_for_sure;
-use super::work_dir::{abandoned, mark_of};
+use super::work_dir::{abandoned, limits_of, mark_of};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,6 +30,7 @@ pub fn sweep(base: &Path) -> Vec<PathBuf> {
 fn end(dir: &Path) -> bool {
     let images = dir.join("images");
     let vault = dir.join("vault.img");
+    limit::lift_noted(&limits_of(dir), dir);
     let devices = devices_below(&images);
     end_processes(&mark_of(dir), &devices);
     let kept = ghost::release(devices);

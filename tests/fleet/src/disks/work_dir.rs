@@ -5,6 +5,7 @@
 //!   owner.json     whose it is
 //!   root/          where an instance's tree is built, in the instance's own namespace; empty on the host
 //!   writers/       one log per writer: what it acknowledged, and when
+//!   limits/        the loop devices whose speed is limited, a file named after each number
 //!   images/        volumes and snapshots, on a file system that can clone files (the vault, if need be)
 //! ```
 
@@ -48,6 +49,12 @@ impl Layout {
         self.0.join("images/snapshots").join(id).with_extension("img")
     }
 
+    /// Where the limits of disks are noted.
+    #[must_use]
+    pub fn limits(&self) -> PathBuf {
+        limits_of(&self.0)
+    }
+
     /// The logs of the writers, by volume.
     ///
     /// # Errors
@@ -81,11 +88,11 @@ pub struct WorkDir {
 }
 
 impl WorkDir {
-    /// Makes it below `base`, with a place that can clone files.
+    /// Makes it below `base`; the images lie in a place that can clone files, if they are to be cloned.
     ///
     /// # Errors
     /// It cannot be made, or there is no such place and none can be made.
-    pub fn create(base: &Path) -> Result<Self, MachineError> {
+    pub fn create(base: &Path, clones: bool) -> Result<Self, MachineError> {
         let owner = Owner::current().map_err(step("read /proc/self/stat"))?;
         let path = free_name(base, owner.pid)?;
         // From here on a failure removes what is there already.
@@ -93,8 +100,12 @@ impl WorkDir {
         let text = serde_json::to_string(&owner).map_err(step("write down the owner"))?;
         fs::write(path.join(OWNER), text).map_err(step(format!("write {OWNER} into {}", path.display())))?;
         let make = |part: &str| fs::create_dir(path.join(part)).map_err(step(format!("make {part}")));
-        ["root", "writers"].into_iter().try_for_each(make)?;
-        dir.vault = Some(Vault::create(&path)?);
+        ["root", "writers", "limits"].into_iter().try_for_each(make)?;
+        if clones {
+            dir.vault = Some(Vault::create(&path)?);
+        } else {
+            make("images")?;
+        }
         ["images/volumes", "images/snapshots"].into_iter().try_for_each(make)?;
         Ok(dir)
     }
@@ -127,6 +138,12 @@ impl Drop for WorkDir {
 #[must_use]
 pub fn mark_of(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Where a fleet with this directory notes the limits of its disks.
+#[must_use]
+pub fn limits_of(path: &Path) -> PathBuf {
+    path.join("limits")
 }
 
 /// The directories below `base` whose owners are gone.

@@ -18,6 +18,8 @@ use std::thread::JoinHandle;
 pub struct WriterPlan {
     /// Unsynced bulk writes, megabytes a second.
     pub bulk_mb_s: u64,
+    /// Pause between two records, microseconds.
+    pub pause_us: u64,
     /// Whether it holds removed files open.
     pub orphans: bool,
     /// Its log, on the host.
@@ -42,6 +44,7 @@ impl WriterProcess {
         let mut command = Command::new(FLEET);
         command.arg("writer").arg("--dir").arg(mount_point.join(DIR));
         command.args(["--bulk-mb-s", &plan.bulk_mb_s.to_string()]);
+        command.args(["--pause-us", &plan.pause_us.to_string()]);
         if plan.orphans {
             command.arg("--orphans");
         }

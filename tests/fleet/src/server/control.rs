@@ -14,7 +14,7 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, Json, Path, Query, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -36,6 +36,7 @@ pub fn router() -> Router<Arc<Region>> {
         .route("/snapshots/{id}", post(set_snapshot))
         .route("/ec2/snapshots", get(snapshots))
         .route("/instances/{id}", post(set_instance))
+        .route("/documents/{name}", put(put_document).delete(remove_document))
         .route("/commands", get(commands))
         .route("/logs/{function}", get(logs))
 }
@@ -173,6 +174,20 @@ async fn set_instance(
     let instance = inventory.instances.get_mut(&id).ok_or_else(|| no_such("instance", &id))?;
     instance.agent = set.agent;
     Ok(Json(json!({})))
+}
+
+async fn put_document(
+    State(region): Shared,
+    Path(name): Path<String>,
+    text: String,
+) -> Result<Json<Value>, Refusal> {
+    region.documents.put(&name, &text).map_err(|error| refuse(&error))?;
+    Ok(Json(json!({})))
+}
+
+async fn remove_document(State(region): Shared, Path(name): Path<String>) -> Json<Value> {
+    region.documents.remove(&name);
+    Json(json!({}))
 }
 
 async fn commands(State(region): Shared) -> Json<Value> {

@@ -2,9 +2,11 @@
 //! as SSM checks them and never pasted where the document says `interpolationType: ENV_VAR`.
 
 use crate::api_error::ApiError;
+use crate::sync::lock;
 use regex::Regex;
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::time::Duration;
 
 /// Parameters as `SendCommand` carries them: every value is a list.
@@ -15,6 +17,36 @@ const SHIPPED: [(&str, &str); 2] = [
     ("Stillframe-Freeze", include_str!("../../../../infra/documents/Stillframe-Freeze.json")),
     ("Stillframe-Thaw", include_str!("../../../../infra/documents/Stillframe-Thaw.json")),
 ];
+
+/// The documents that a region has beside those that the product ships, or in their place.
+#[derive(Debug, Default)]
+pub struct Documents(Mutex<BTreeMap<String, Document>>);
+
+impl Documents {
+    /// The document of that name.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn get(&self, name: &str) -> Result<Document, ApiError> {
+        let own = lock(&self.0).get(name).cloned();
+        own.map_or_else(|| Document::shipped(name), Ok)
+    }
+
+    /// Has this text be the document of that name from now on.
+    ///
+    /// # Errors
+    /// As [`Document::read`].
+    pub fn put(&self, name: &str, text: &str) -> Result<(), DocumentError> {
+        let document = Document::read(text)?;
+        lock(&self.0).insert(name.to_owned(), document);
+        Ok(())
+    }
+
+    /// Takes it away again; one that the product ships is as it is shipped then.
+    pub fn remove(&self, name: &str) {
+        lock(&self.0).remove(name);
+    }
+}
 
 /// A command document of schema 2.2 with one shell step.
 #[derive(Debug, Clone, Deserialize)]

@@ -76,3 +76,17 @@ fn documents_that_the_agent_cannot_run_are_refused() {
     assert!(Document::read(&step("echo", "aws:runPowerShellScript")).is_err());
     assert!(Document::read("{}").is_err());
 }
+
+#[test]
+fn a_document_of_ones_own_takes_the_place_of_a_shipped_one_until_it_is_removed() {
+    let documents = Documents::default();
+    let text = r#"{"schemaVersion": "2.2", "mainSteps": [
+        {"action": "aws:runShellScript", "name": "mine", "inputs": {"runCommand": ["true"]}}]}"#;
+    documents.put("Stillframe-Freeze", text).unwrap();
+    let step = || documents.get("Stillframe-Freeze").unwrap().main_steps[0].name.clone();
+    assert_eq!(step(), "mine");
+    documents.remove("Stillframe-Freeze");
+    assert_eq!(step(), "freeze");
+    assert!(documents.put("Other", "{}").is_err());
+    assert_eq!(documents.get("Other").unwrap_err().code, "InvalidDocument");
+}

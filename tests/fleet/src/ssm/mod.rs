@@ -15,7 +15,6 @@ use crate::region::Region;
 use crate::spec::Agent;
 use crate::sync::lock;
 use delivery::Delivery;
-use documents::Document;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -64,7 +63,7 @@ fn send(region: &Arc<Region>, send: commands::Send) -> Result<Value, ApiError> {
     if !(30..=2_592_000).contains(&within) {
         return Err(ApiError::new("ValidationException", "TimeoutSeconds is between 30 and 2592000"));
     }
-    let prepared = Document::shipped(&send.document_name)?.prepare(&send.parameters)?;
+    let prepared = region.documents.get(&send.document_name)?.prepare(&send.parameters)?;
     let inventory = lock(&region.inventory);
     let unreachable: Vec<&str> =
         send.instance_ids.iter().filter(|id| !inventory.takes_commands(id)).map(String::as_str).collect();

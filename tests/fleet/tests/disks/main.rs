@@ -5,6 +5,7 @@
 mod frozen;
 mod instances;
 mod left_behind;
+mod limits;
 mod scripts;
 mod snapshots;
 mod support;
