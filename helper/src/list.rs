@@ -1,10 +1,10 @@
 //! `stillframe-helper list`: what is attached and mounted, and what a freeze could do with it. Reads
 //! the machine below a root directory, changes nothing.
 
-use crate::volumes::{FileSystem, Inventory, InventoryError, Judgement, judge, notes};
+use crate::volumes::{FileSystem, Inventory, InventoryError, Judgement, judge, note_sentence, notes};
 use serde::Serialize;
 use std::path::Path;
-use stillframe_wire::{FileSystemVerdict, Holds, VolumeId, VolumeNote};
+use stillframe_wire::{FileSystemVerdict, Holds, VolumeId};
 
 /// One line: a volume, and a file system on it or something else.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -63,7 +63,7 @@ pub fn rows(root: &Path) -> Result<Vec<Row>, InventoryError> {
             freezable: false,
             reason: None,
             holds: Some(note.holds),
-            note: Some(sentence(&note)),
+            note: Some(note_sentence(&note)),
         }));
     }
     Ok(rows)
@@ -76,20 +76,6 @@ fn reason_and_note(fs: &FileSystem, volume: &VolumeId) -> (Option<FileSystemVerd
     let others: Vec<&str> =
         fs.backing.volumes.iter().filter(|id| *id != volume).map(VolumeId::as_str).collect();
     (None, (!others.is_empty()).then(|| format!("together with {}", others.join(", "))))
-}
-
-fn sentence(note: &VolumeNote) -> String {
-    let detail = &note.detail;
-    match note.holds {
-        Holds::Raw => format!("written past every file system: {detail}"),
-        Holds::Unreachable => format!("alive, and mounted where it cannot be found: {detail}"),
-        Holds::Unknown => format!("may be in use: {detail}"),
-        Holds::Swap => format!("swap: {detail}"),
-        Holds::SwapFile => format!("swap file: {detail}"),
-        Holds::NotMounted => format!("not in use: {detail}"),
-        Holds::NotFrozen => format!("not frozen: {detail}"),
-        Holds::Nothing | Holds::Other => "no file system of it is mounted".to_owned(),
-    }
 }
 
 /// The rows as a table for people.

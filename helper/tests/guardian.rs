@@ -334,7 +334,7 @@ fn thaw_ends_a_freeze_whose_processes_are_all_stopped() {
 }
 
 #[test]
-fn a_frozen_helper_is_small() {
+fn a_frozen_helper_is_small_and_locked_in_memory() {
     if !have_devices() {
         return;
     }
@@ -353,6 +353,10 @@ fn a_frozen_helper_is_small() {
         eprintln!("pid {pid}: {own} KiB of its own, {} KiB with the program's pages", kib("VmRSS:"));
         // The program's own pages are many in a debug build; a release is measured where it is built.
         assert!(own < 12 * 1024, "{own} KiB");
+        assert!(kib("VmLck:") > own, "it might have to wait for its own pages");
+        let last_to_be_killed = std::fs::read_to_string(format!("/proc/{pid}/oom_score_adj")).unwrap();
+        let is_guardian = pid != helper.child.id();
+        assert!(!is_guardian || last_to_be_killed.trim() == "-1000", "{last_to_be_killed}");
     }
     let writable: Vec<String> = open_for_writing(helper.child.id());
     let folder = instance.inside("");

@@ -2,9 +2,9 @@
 //! be done.
 
 use super::seen::{FunctionSeen, LockSeen, MountSeen, Seen};
-use crate::volumes::Judgement;
+use crate::volumes::{Judgement, note_sentence};
 use serde::Serialize;
-use stillframe_wire::VolumeId;
+use stillframe_wire::{Holds, VolumeId, VolumeNote};
 
 /// The first kernel on which mount numbers, pidfds and expedited freezes all behave as the helper counts
 /// on; older ones are gone round.
@@ -56,7 +56,7 @@ pub fn findings(seen: &Seen) -> Vec<Finding> {
     all.extend(seen.unreadable.iter().map(|cause| {
         problem("mounts", format!("they cannot be read: {cause}"), "mount /proc and /sys as usual")
     }));
-    if seen.volumes.is_empty() {
+    if !seen.has_volumes {
         all.push(problem(
             "volumes",
             "no EBS volume is attached that can be recognised".to_owned(),
@@ -64,8 +64,8 @@ pub fn findings(seen: &Seen) -> Vec<Finding> {
         ));
     }
     all.extend(seen.mounts.iter().map(mount));
-    let unmounted = seen.volumes.iter().filter(|(_, mounted)| !mounted);
-    all.extend(unmounted.map(|(volume, _)| not_mounted(volume)));
+    // A file system that is not frozen has been told of as a mount.
+    all.extend(seen.notes.iter().filter(|note| note.holds != Holds::NotFrozen).map(beside));
     all
 }
 
@@ -171,12 +171,12 @@ fn mount(seen: &MountSeen) -> Finding {
     }
 }
 
-fn not_mounted(volume: &VolumeId) -> Finding {
-    warning(
-        volume.as_str(),
-        "no file system of it is mounted here".to_owned(),
-        Some("its snapshots stay crash-consistent while it is attached"),
-    )
+fn beside(note: &VolumeNote) -> Finding {
+    let (about, sentence) = (note.volume.as_str(), note_sentence(note));
+    if note.holds.hinders() || note.holds == Holds::Nothing {
+        return warning(about, sentence, Some("its snapshots stay crash-consistent"));
+    }
+    ok(about, &sentence)
 }
 
 fn ok(about: &str, sentence: &str) -> Finding {
@@ -204,7 +204,7 @@ mod tests {
             has_systemd: true,
             has_agent: true,
             run_is_in_memory: Some(true),
-            volumes: vec![(VolumeId::new("vol-0aaaaaaaaaaaaaa01").unwrap(), true)],
+            has_volumes: true,
             mounts: vec![MountSeen {
                 mount_point: "/data".into(),
                 layout: "xfs on disk".to_owned(),
@@ -245,7 +245,7 @@ mod tests {
                 Grade::Problem,
                 "signal function",
             ),
-            (|seen| seen.volumes.clear(), Grade::Problem, "volumes"),
+            (|seen| seen.has_volumes = false, Grade::Problem, "volumes"),
             (|seen| seen.mounts[0].takes_writes = Some(false), Grade::Problem, "/data"),
             (
                 |seen| seen.mounts[0].judgement = Judgement::NotFreezable(WhyNot::Root),
@@ -271,10 +271,19 @@ mod tests {
     }
 
     #[test]
-    fn a_volume_without_a_mount_is_told() {
-        let mut seen = healthy();
-        seen.volumes.push((VolumeId::new("vol-0aaaaaaaaaaaaaa02").unwrap(), false));
-        let (grade, found) = worst(&seen);
-        assert_eq!((grade, found[0].about.as_str()), (Grade::Warning, "vol-0aaaaaaaaaaaaaa02"));
+    fn what_else_lies_on_a_volume_is_told_and_what_hinders_is_a_warning() {
+        for (holds, grade) in [
+            (Holds::Raw, Grade::Warning),
+            (Holds::Unknown, Grade::Warning),
+            (Holds::Nothing, Grade::Warning),
+            (Holds::Swap, Grade::Ok),
+            (Holds::NotMounted, Grade::Ok),
+            (Holds::NotFrozen, Grade::Ok),
+        ] {
+            let mut seen = healthy();
+            let volume = VolumeId::new("vol-0aaaaaaaaaaaaaa02").unwrap();
+            seen.notes.push(VolumeNote { volume, holds, detail: "there".to_owned() });
+            assert_eq!(worst(&seen).0, grade, "{holds:?}");
+        }
     }
 }

@@ -2,12 +2,12 @@
 
 use crate::run_dir::{RunDir, RunDirError};
 use crate::signal::{SignalError, Signaller};
-use crate::volumes::{Inventory, Judgement, Kept, Target, judge, resolve};
+use crate::volumes::{Inventory, Judgement, Kept, Target, judge, notes, resolve};
 use crate::{describe, freeze, say};
 use rustix::fs::statfs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use stillframe_wire::{Answer, Ready, RefusalReason, Signal, VolumeId};
+use stillframe_wire::{Answer, Ready, RefusalReason, Signal, VolumeId, VolumeNote};
 
 /// `CAP_SYS_ADMIN` (capability.h): what FIFREEZE asks for.
 const CAP_SYS_ADMIN: u32 = 21;
@@ -33,8 +33,10 @@ pub struct Seen {
     pub run_is_in_memory: Option<bool>,
     /// Whether a freeze is under way, or was left behind.
     pub lock: LockSeen,
-    /// Attached volumes, and whether a file system of each is mounted.
-    pub volumes: Vec<(VolumeId, bool)>,
+    /// Whether an EBS volume was recognised.
+    pub has_volumes: bool,
+    /// What lies on the volumes besides mounted file systems.
+    pub notes: Vec<VolumeNote>,
     /// File systems on volumes.
     pub mounts: Vec<MountSeen>,
     /// What could not be read at all.
@@ -133,8 +135,9 @@ fn lock() -> LockSeen {
 }
 
 fn read_mounts(inventory: &Inventory, seen: &mut Seen) {
-    let mounted = |id: &VolumeId| inventory.filesystems.iter().any(|fs| fs.backing.volumes.contains(id));
-    seen.volumes = inventory.volumes.keys().map(|id| (id.clone(), mounted(id))).collect();
+    let all: Vec<VolumeId> = inventory.volumes.keys().cloned().collect();
+    seen.has_volumes = !all.is_empty();
+    seen.notes = notes(inventory, &all, false);
     let on_volumes = inventory.filesystems.iter().filter(|fs| !fs.backing.volumes.is_empty());
     seen.mounts = on_volumes
         .map(|fs| MountSeen {
@@ -149,7 +152,6 @@ fn read_mounts(inventory: &Inventory, seen: &mut Seen) {
     if seen.lock == LockSeen::Busy {
         return;
     }
-    let all: Vec<VolumeId> = inventory.volumes.keys().cloned().collect();
     let Ok(targets) = resolve(inventory, &all) else { return };
     match try_writes(&targets) {
         Ok(tried) => {

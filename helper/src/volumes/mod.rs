@@ -20,6 +20,6 @@ pub use essentials::{Essential, Held};
 pub use inventory::{Backing, FileSystem, Inventory, InventoryError, read_mounts};
 pub use judge::{Judgement, WhyNot, judge, judge_target};
 pub use kept::{Kept, OpenError};
-pub use notes::notes;
+pub use notes::{note_sentence, notes};
 pub use occupants::{Occupant, Occupies};
 pub use targets::{ResolveError, Target, resolve};

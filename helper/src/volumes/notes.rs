@@ -71,6 +71,22 @@ fn joined(names: &[String]) -> String {
     text
 }
 
+/// A note for people.
+#[must_use]
+pub fn note_sentence(note: &VolumeNote) -> String {
+    let detail = &note.detail;
+    match note.holds {
+        Holds::Raw => format!("written past every file system: {detail}"),
+        Holds::Unreachable => format!("alive, and mounted where it cannot be found: {detail}"),
+        Holds::Unknown => format!("may be in use: {detail}"),
+        Holds::Swap => format!("swap: {detail}"),
+        Holds::SwapFile => format!("swap file: {detail}"),
+        Holds::NotMounted => format!("not in use: {detail}"),
+        Holds::NotFrozen => format!("not frozen: {detail}"),
+        Holds::Nothing | Holds::Other => "no file system of it is mounted".to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
