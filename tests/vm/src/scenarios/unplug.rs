@@ -1,0 +1,47 @@
+//! A volume is taken away while it is frozen: the helper ends, says that nothing is proved, and leaves
+//! nothing frozen.
+
+use super::{MAX_FREEZE, listed};
+use crate::freeze::{freeze, order};
+use crate::lab::Lab;
+use crate::shown::Shown;
+use crate::stacks::{STACKS, Stack};
+use anyhow::Context;
+use std::time::Instant;
+use stillframe_wire::Verdict;
+
+/// Whose volume is taken away: a file system of one volume, and one of two.
+const VICTIMS: [&str; 2] = ["secret", "stripe"];
+
+pub(crate) fn run(lab: &Lab, shown: &mut Shown) -> anyhow::Result<()> {
+    for name in VICTIMS {
+        let victim = STACKS.iter().find(|stack| stack.name == name).context("there is no such stack")?;
+        one(lab, victim, shown)?;
+    }
+    Ok(())
+}
+
+fn one(lab: &Lab, victim: &Stack, shown: &mut Shown) -> anyhow::Result<()> {
+    let mut numbers = victim.volumes.to_vec();
+    // And an innocent one.
+    numbers.extend(STACKS.iter().find(|stack| stack.name == "mirror").map_or(&[][..], |stack| stack.volumes));
+    let volumes = lab.some(&numbers);
+    let gone = volumes.first().context("the victim has no volume")?;
+    let order = order(&volumes, MAX_FREEZE)?;
+    let began = Instant::now();
+    let outcome = freeze(&lab.guest, &order, "", |_| Ok(lab.guest.unplug(gone)?))?;
+    let took = began.elapsed();
+    let what = format!("{} on {} unplugged while frozen", victim.fs.as_str(), victim.layout);
+    let was_frozen = outcome.at_frozen.is_some();
+    let claims_nothing = outcome.report.as_ref().is_some_and(|report| {
+        report.verdict != Verdict::Consistent
+            && !report.snapshots.iter().any(|snapshot| snapshot.volume == *gone && snapshot.frozen)
+    });
+    shown.claim(format!("{what}: not consistent"), was_frozen && claims_nothing, outcome.said(), Some(took));
+    let stuck = lab.stuck()?;
+    shown.claim(format!("{what}: nothing left frozen"), stuck.is_empty(), listed(&stuck), None);
+    let left = lab.guest.run("ls /run/stillframe; cat /proc/[0-9]*/comm | grep ^sf: || true")?;
+    let left: Vec<&str> = left.split_whitespace().filter(|name| *name != "lock").collect();
+    shown.claim(format!("{what}: no lease, no process left"), left.is_empty(), format!("{left:?}"), None);
+    Ok(())
+}

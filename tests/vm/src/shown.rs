@@ -1,0 +1,52 @@
+//! What was shown: one row a claim, with the evidence and the time.
+
+use comfy_table::{CellAlignment, Table, presets};
+use std::fmt::Display;
+use std::time::Duration;
+
+/// The rows so far.
+#[derive(Debug, Default)]
+pub(crate) struct Shown {
+    rows: Vec<[String; 4]>,
+    failed: usize,
+}
+
+impl Shown {
+    /// A claim that holds or does not; a failure is said at once, too.
+    pub(crate) fn claim(
+        &mut self,
+        claim: impl Display,
+        holds: bool,
+        evidence: impl Display,
+        took: Option<Duration>,
+    ) {
+        let took = took.map_or_else(String::new, |took| format!("{:.1}", took.as_secs_f64() * 1_000.0));
+        let verdict = if holds { "ok" } else { "FAILED" };
+        eprintln!("{verdict:6} {claim}: {evidence}");
+        self.failed += usize::from(!holds);
+        self.rows.push([verdict.to_owned(), claim.to_string(), took, evidence.to_string()]);
+    }
+
+    /// A scenario that did not come to its end.
+    pub(crate) fn broke(&mut self, scenario: &str, error: &anyhow::Error) {
+        self.claim(scenario, false, format!("{error:#}").replace('\n', " "), None);
+    }
+
+    /// How many claims do not hold.
+    pub(crate) fn failed(&self) -> usize {
+        self.failed
+    }
+
+    /// All of it, for people.
+    pub(crate) fn table(&self) -> String {
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING).set_header(["", "what", "ms", "evidence"]);
+        if let Some(column) = table.column_mut(2) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        for row in &self.rows {
+            table.add_row(row);
+        }
+        table.to_string()
+    }
+}
