@@ -14,6 +14,8 @@ use vm::image::Image;
 
 /// Where the writer on the root file system writes.
 pub(crate) const ON_ROOT: &str = "/var/lib/writer";
+/// A run's folder, before the number of its process.
+const PREFIX: &str = "stillframe-vm-";
 /// Records that every stream must have before anything is tried.
 const WARM: usize = 40;
 
@@ -27,7 +29,9 @@ pub(crate) struct Workshop {
 
 impl Workshop {
     pub(crate) fn open(image: Image, helper: &Path) -> anyhow::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("stillframe-vm-").tempdir()?;
+        sweep();
+        let prefix = format!("{PREFIX}{}-", std::process::id());
+        let folder = tempfile::Builder::new().prefix(&prefix).tempdir()?;
         let own = std::env::current_exe().context("failed to find this program's own path")?;
         let programs = programs(folder.path(), &[("stillframe-helper", helper), ("vm", &own)])?;
         Ok(Self { image, programs, folder })
@@ -52,6 +56,18 @@ impl Workshop {
         let guest = Guest::boot(&machine).with_context(|| format!("failed to boot the guest {name:?}"))?;
         eprintln!("vm: guest {name:?} is up after {:.1} s", guest.boot.as_secs_f64());
         Ok(guest)
+    }
+}
+
+/// Removes what killed runs left: their guests died with them, their folders did not.
+fn sweep() {
+    let folders = std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten();
+    for folder in folders {
+        let name = folder.file_name().to_string_lossy().into_owned();
+        let owner = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());
+        if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            let _ = std::fs::remove_dir_all(folder.path());
+        }
     }
 }
 
@@ -87,13 +103,13 @@ impl Lab {
         let began = Instant::now();
         lab.guest.run(&stacks::make(&lab.volumes()))?;
         eprintln!("vm: {} file systems are made after {:.1} s", STACKS.len(), began.elapsed().as_secs_f64());
-        lab.guest.run(&format!("mkdir -p /run/log {ON_ROOT}"))?;
+        lab.guest.run(&format!("mkdir -p /run/writers {ON_ROOT}"))?;
         for stack in &STACKS {
             lab.start_writer(stack.name, &stack.mount())?;
         }
         lab.start_writer("root", ON_ROOT)?;
-        let warm = format!("for log in /run/log/*; do [ $(wc -l <$log) -ge {WARM} ] || exit 1; done");
-        let end = Instant::now() + Duration::from_secs(60);
+        let warm = format!("for log in /run/writers/*; do [ $(wc -l <$log) -ge {WARM} ] || exit 1; done");
+        let end = Instant::now() + Duration::from_secs(300);
         while lab.guest.run_any(&warm)?.code != Some(0) {
             ensure!(Instant::now() < end, "the writers in the guest do not get on");
             std::thread::sleep(Duration::from_millis(100));
@@ -102,9 +118,9 @@ impl Lab {
     }
 
     fn start_writer(&self, name: &str, mount: &str) -> anyhow::Result<()> {
-        let written = format!("/run/log/{name}.written");
+        let written = format!("/run/writers/{name}.written");
         let command = ["/opt/vm", "writer", "--mount", mount, "--log", &written];
-        Ok(self.guest.start(&command, &format!("/run/log/{name}.synced"))?)
+        Ok(self.guest.start(&command, &format!("/run/writers/{name}.synced"))?)
     }
 
     pub(crate) fn volumes(&self) -> Vec<VolumeId> {
@@ -118,7 +134,7 @@ impl Lab {
 
     pub(crate) fn logs(&self, name: &str) -> anyhow::Result<Logs> {
         let read = |stream: &str| -> anyhow::Result<Promises> {
-            Ok(Promises::read(&self.guest.run(&format!("cat /run/log/{name}.{stream}"))?))
+            Ok(Promises::read(&self.guest.run(&format!("cat /run/writers/{name}.{stream}"))?))
         };
         Ok(Logs { synced: read("synced")?, written: read("written")? })
     }

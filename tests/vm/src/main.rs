@@ -31,8 +31,14 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Runs every scenario and prints what was shown.
-    Run(Where),
+    /// Runs the scenarios and prints what was shown.
+    Run {
+        #[command(flatten)]
+        at: Where,
+        /// Runs only these.
+        #[arg(long, value_enum)]
+        only: Vec<Scenario>,
+    },
     /// Boots a guest, runs one shell script in it as root and prints its output.
     Try {
         #[command(flatten)]
@@ -57,6 +63,21 @@ enum Command {
     Probe(probe::Args),
 }
 
+/// What can be tried by itself, in the order in which it is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Scenario {
+    /// Freeze, copy, restore, verify; with the control.
+    Copies,
+    /// An order for one of two volumes.
+    OneOfTwo,
+    /// The root file system, left alone and frozen.
+    Root,
+    /// Worker and guardian killed at once.
+    ThirdLine,
+    /// A volume unplugged while frozen.
+    Unplug,
+}
+
 #[derive(Debug, clap::Args)]
 struct Where {
     /// The static helper.
@@ -69,7 +90,7 @@ struct Where {
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
-        Command::Run(at) => run(&at),
+        Command::Run { at, only } => run(&at, &only),
         Command::Try { at, script } => attempt(&at, &script),
         Command::Agent { port } => vm::agent::serve(&port).context("the agent gave up"),
         Command::Writer(args) => writer::run(&args).context("the writer gave up"),
@@ -123,44 +144,61 @@ fn attempt(at: &Where, script: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn run(at: &Where) -> anyhow::Result<()> {
+fn run(at: &Where, only: &[Scenario]) -> anyhow::Result<()> {
     if !is_possible()? {
         return Ok(());
     }
     let began = Instant::now();
     let workshop = workshop(at)?;
     let mut shown = Shown::default();
-    all(&workshop, &mut shown)?;
+    let chosen = |scenario| only.is_empty() || only.contains(&scenario);
+    let evidence = in_the_lab(&workshop, &mut shown, chosen)?;
+    if let Some((control, frozen)) = evidence {
+        let verified = frozen.and_then(|frozen| copies::verify_frozen(&workshop, &frozen, &mut shown));
+        shown.ended("freeze, copy, restore, verify", verified);
+        let verified = copies::verify_unfrozen(&workshop, &control, &mut shown);
+        shown.ended("the control", verified);
+    }
     print(&shown.table())?;
-    print(&format!("\n{:.0} s", began.elapsed().as_secs_f64()))?;
+    print(&format!(
+        "\n{} shown, {} failed, {:.0} s",
+        shown.held(),
+        shown.failed(),
+        began.elapsed().as_secs_f64()
+    ))?;
     anyhow::ensure!(shown.failed() == 0, "{} claims do not hold; see above", shown.failed());
     Ok(())
 }
 
-/// Every scenario, those that break something last.
-fn all(workshop: &Workshop, shown: &mut Shown) -> anyhow::Result<()> {
+/// The copies without and with a freeze, to be verified when the guest that made them is gone.
+type Copies = (copies::Evidence, anyhow::Result<copies::Evidence>);
+
+/// The scenarios of one guest, those that break something last.
+fn in_the_lab(
+    workshop: &Workshop,
+    shown: &mut Shown,
+    chosen: impl Fn(Scenario) -> bool,
+) -> anyhow::Result<Option<Copies>> {
     let lab = Lab::start(workshop)?;
-    let control = copies::unfrozen(&lab, workshop)?;
-    let frozen = copies::frozen(&lab, workshop, shown);
-    let rest: [(&str, &dyn Fn(&mut Shown) -> anyhow::Result<()>); 5] = [
-        ("one of two volumes", &|shown| one_of_two::run(&lab, shown)),
-        ("root left alone", &|shown| root::left_alone(&lab, shown)),
-        ("root frozen", &|shown| root::frozen(&lab, workshop, shown)),
-        ("third line", &|shown| third_line::run(&lab, shown)),
-        ("unplugged", &|shown| unplug::run(&lab, shown)),
-    ];
-    for (name, scenario) in rest {
-        if let Err(error) = scenario(shown) {
-            shown.broke(name, &error);
-        }
+    let mut evidence = None;
+    if chosen(Scenario::Copies) {
+        evidence = Some((copies::unfrozen(&lab, workshop)?, copies::frozen(&lab, workshop, shown)));
     }
-    drop(lab);
-    match frozen.and_then(|evidence| copies::verify_frozen(workshop, &evidence, shown)) {
-        Ok(()) => {}
-        Err(error) => shown.broke("freeze, copy, restore, verify", &error),
+    if chosen(Scenario::OneOfTwo) {
+        let outcome = one_of_two::run(&lab, shown);
+        shown.ended("one of two volumes", outcome);
     }
-    if let Err(error) = copies::verify_unfrozen(workshop, &control, shown) {
-        shown.broke("the control", &error);
+    if chosen(Scenario::Root) {
+        let outcome = root::left_alone(&lab, shown).and_then(|()| root::frozen(&lab, workshop, shown));
+        shown.ended("root", outcome);
     }
-    Ok(())
+    if chosen(Scenario::ThirdLine) {
+        let outcome = third_line::run(&lab, shown);
+        shown.ended("third line", outcome);
+    }
+    if chosen(Scenario::Unplug) {
+        let outcome = unplug::run(&lab, shown);
+        shown.ended("unplugged", outcome);
+    }
+    Ok(evidence)
 }

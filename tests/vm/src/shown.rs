@@ -27,9 +27,16 @@ impl Shown {
         self.rows.push([verdict.to_owned(), claim.to_string(), took, evidence.to_string()]);
     }
 
-    /// A scenario that did not come to its end.
-    pub(crate) fn broke(&mut self, scenario: &str, error: &anyhow::Error) {
-        self.claim(scenario, false, format!("{error:#}").replace('\n', " "), None);
+    /// A scenario's end: an error is a claim that does not hold.
+    pub(crate) fn ended(&mut self, scenario: &str, outcome: anyhow::Result<()>) {
+        if let Err(error) = outcome {
+            self.claim(scenario, false, format!("{error:#}").replace('\n', " "), None);
+        }
+    }
+
+    /// How many claims hold.
+    pub(crate) fn held(&self) -> usize {
+        self.rows.len() - self.failed
     }
 
     /// How many claims do not hold.

@@ -6,7 +6,9 @@ use anyhow::{Context, bail};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use stillframe_wire::{Answer, Cut, CutSnapshot, Ready, ReadyAnswer, Signal, SnapshotId, WorkOrder};
+use stillframe_wire::{
+    Answer, Cut, CutSnapshot, FileSystem, Ready, ReadyAnswer, Signal, SnapshotId, WorkOrder,
+};
 
 /// A function for one freeze at a time.
 #[derive(Debug)]
@@ -18,8 +20,8 @@ pub(crate) struct SignalFunction {
 /// A FROZEN that waits for its answer.
 #[derive(Debug)]
 pub(crate) struct Frozen {
-    /// What the helper said.
-    pub(crate) signal: stillframe_wire::Frozen,
+    /// What the helper says is frozen.
+    pub(crate) filesystems: Vec<FileSystem>,
     answer: Sender<()>,
 }
 
@@ -83,7 +85,9 @@ fn answer(body: &[u8], frozen: &Sender<Frozen>) -> anyhow::Result<Answer> {
         Signal::Frozen(signal) => {
             let order = WorkOrder::read_unverified(&signal.order)?;
             let (answer, answered) = channel();
-            frozen.send(Frozen { signal, answer }).context("nobody waits for FROZEN")?;
+            frozen
+                .send(Frozen { filesystems: signal.filesystems, answer })
+                .context("nobody waits for FROZEN")?;
             // An error is a scenario that wants no answer given.
             answered.recv().context("a scenario left FROZEN unanswered")?;
             let snapshot = |id: &str| SnapshotId::new(id.replacen("vol-", "snap-", 1));

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use stillframe_wire::VolumeId;
 
 /// The size of each volume, MiB. XFS wants 300 for itself.
-pub(crate) const SIZES: [u64; 8] = [160, 160, 920, 160, 160, 200, 200, 360];
+pub(crate) const SIZES: [u64; 8] = [80, 80, 800, 100, 100, 160, 160, 100];
 
 /// One file system and what it lies on.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ pub(crate) const STACKS: [Stack; 8] = [
         device: "/dev/disk/by-id/md-name-any:fast",
         volumes: &[5, 6],
     },
-    Stack { name: "secret", layout: "LUKS", fs: FsType::Xfs, device: "/dev/mapper/secret", volumes: &[7] },
+    Stack { name: "secret", layout: "LUKS", fs: FsType::Ext4, device: "/dev/mapper/secret", volumes: &[7] },
 ];
 
 impl Stack {
@@ -99,8 +99,8 @@ lvm vgcreate -qq stripes $d0 $d1
 lvm lvcreate -qq -y -i 2 -I 64k -l 100%FREE -n data stripes
 lvm vgcreate -qq pool $d2
 lvm lvcreate -qq -y -L 320M -n linear pool
-lvm lvcreate -qq -y -L 160M -T pool/thinpool -V 240M -n thin
-lvm lvcreate -qq -y -L 96M -n origin pool
+lvm lvcreate -qq -y -L 96M -T pool/thinpool -V 160M -n thin
+lvm lvcreate -qq -y -L 80M -n origin pool
 lvm lvcreate -qq -y -L 160M -n vault pool
 mdadm --quiet --create /dev/md/mirror --homehost any --metadata 1.2 --run --assume-clean -l 1 -n 2 $d3 $d4
 mdadm --quiet --create /dev/md/fast --homehost any --metadata 1.2 --run -l 0 -n 2 $d5 $d6

@@ -21,7 +21,7 @@ use stillframe_wire::VolumeId;
 /// A machine that emulates a processor and shares two others with a compiler may take long.
 const BOOT: Duration = Duration::from_secs(180);
 /// No script of a test takes longer.
-const SCRIPT: Duration = Duration::from_secs(120);
+const SCRIPT: Duration = Duration::from_secs(400);
 
 /// What can go wrong with a guest.
 #[derive(Debug, thiserror::Error)]

@@ -11,7 +11,7 @@ use crate::workload::examine::Copy;
 use anyhow::{Context, ensure};
 use fleet::verify::Journal;
 use std::time::Instant;
-use stillframe_wire::{Exit, Verdict};
+use stillframe_wire::{Exit, Verdict, VolumeId};
 use vm::disk::Disk;
 use vm::guest::Cut;
 
@@ -35,7 +35,18 @@ pub(crate) fn frozen(lab: &Lab, workshop: &Workshop, shown: &mut Shown) -> anyho
     let folder = workshop.folder("frozen")?;
     let order = order(&lab.volumes(), MAX_FREEZE)?;
     let began = Instant::now();
-    let outcome = freeze(&lab.guest, &order, "", |_| Ok(lab.guest.cut(&disks, &folder)?))?;
+    let outcome = freeze(&lab.guest, &order, "", |frozen| {
+        let layout = |mount: &str| {
+            let said = frozen.filesystems.iter().find(|fs| fs.mount_point == mount)?;
+            Some(format!(
+                "{} on {}",
+                said.layout,
+                said.volumes.iter().map(VolumeId::as_str).collect::<Vec<_>>().join("+")
+            ))
+        };
+        let layouts: Vec<Option<String>> = STACKS.iter().map(|stack| layout(&stack.mount())).collect();
+        Ok((lab.guest.cut(&disks, &folder)?, layouts))
+    })?;
     let took = began.elapsed();
     let said = outcome.said();
     let report = outcome.report.with_context(|| said.clone())?;
@@ -56,7 +67,14 @@ pub(crate) fn frozen(lab: &Lab, workshop: &Workshop, shown: &mut Shown) -> anyho
     let all = frozen == disks.len() && report.filesystems.len() == STACKS.len();
     let evidence = format!("{frozen} of {} volumes, {} file systems", disks.len(), report.filesystems.len());
     shown.claim("every snapshot was frozen", all, evidence, None);
-    let cut = outcome.at_frozen.context("the helper never said FROZEN")?;
+    let (cut, layouts) = outcome.at_frozen.context("the helper never said FROZEN")?;
+    for (stack, layout) in STACKS.iter().zip(layouts) {
+        let on: Vec<String> = lab.some(stack.volumes).iter().map(ToString::to_string).collect();
+        let holds = layout.as_ref().is_some_and(|layout| layout.ends_with(&format!(" on {}", on.join("+"))));
+        let claim =
+            format!("{} on {} is known to lie on {} volumes", stack.fs.as_str(), stack.layout, on.len());
+        shown.claim(claim, holds, layout.unwrap_or_default(), None);
+    }
     nothing_stuck(lab, shown, "after the freeze")?;
     Ok(Evidence { cut, logs: logs(lab)? })
 }

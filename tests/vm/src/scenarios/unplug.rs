@@ -10,8 +10,9 @@ use anyhow::Context;
 use std::time::Instant;
 use stillframe_wire::Verdict;
 
-/// Whose volume is taken away: a file system of one volume, and one of two.
-const VICTIMS: [&str; 2] = ["secret", "stripe"];
+/// Whose volume is taken away: one with several file systems on it, XFS and btrfs among them, and one of two
+/// under a single file system.
+const VICTIMS: [&str; 2] = ["stripe", "linear"];
 
 pub(crate) fn run(lab: &Lab, shown: &mut Shown) -> anyhow::Result<()> {
     for name in VICTIMS {

@@ -21,9 +21,6 @@ pub struct Args {
     /// Where to mount it.
     #[arg(long)]
     mount: PathBuf,
-    /// The folder on it that is a writer's.
-    #[arg(long, default_value = "")]
-    folder: PathBuf,
 }
 
 /// What a copy is.
@@ -56,7 +53,7 @@ pub fn run(args: &Args) -> anyhow::Result<Copy> {
         String::from_utf8_lossy(&output.stderr).trim()
     );
     let sequences = |stream: &str| {
-        let dir: &Path = &args.mount.join(&args.folder).join(stream);
+        let dir: &Path = &args.mount.join(stream);
         Ok(read_all(dir).with_context(|| format!("failed to read {}", dir.display()))?.sequences)
     };
     let read: anyhow::Result<_> = sequences(SYNCED).and_then(|synced| Ok((synced, sequences(WRITTEN)?)));
