@@ -57,3 +57,22 @@ impl Shown {
         table.to_string()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_hold_is_counted_and_shown() {
+        let mut shown = Shown::default();
+        shown.claim("water is wet", true, "looked", Some(Duration::from_micros(1_500)));
+        shown.claim("the moon is square", false, "looked", None);
+        shown.ended("the sun", Err(anyhow::anyhow!("too\nbright")));
+        shown.ended("the stars", Ok(()));
+        assert_eq!((shown.held(), shown.failed()), (1, 2));
+        let table = shown.table();
+        let row = |of: &str| table.lines().find(|line| line.contains(of)).unwrap().to_owned();
+        assert!(row("wet").contains("1.5") && !row("wet").contains("FAILED"), "{table}");
+        assert!(row("square").contains("FAILED") && row("sun").contains("too bright"), "{table}");
+    }
+}

@@ -141,3 +141,25 @@ udevadm settle
 "#;
     script
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_volume_lies_under_a_stack() {
+        for n in 0..SIZES.len() {
+            assert!(STACKS.iter().any(|stack| stack.volumes.contains(&n)), "volume {n}");
+        }
+    }
+
+    #[test]
+    fn the_scripts_are_shell() {
+        let volumes: Vec<VolumeId> =
+            (0..SIZES.len()).map(|n| VolumeId::new(format!("vol-0a{n:015x}")).unwrap()).collect();
+        for script in [make(&volumes), assemble(&volumes)] {
+            let status = std::process::Command::new("sh").args(["-nc", &script]).status().unwrap();
+            assert!(status.success(), "{script}");
+        }
+    }
+}

@@ -17,7 +17,7 @@ const CHIPS: [&str; 14] = [
     "-machine",
     "q35,accel=tcg",
     "-cpu",
-    "max",
+    "max,la57=off",
     "-smp",
     "2",
     "-m",

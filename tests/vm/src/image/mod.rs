@@ -127,3 +127,25 @@ fn write_partition_table(disk: &Path) -> io::Result<()> {
     file.write_all_at(&[0x55, 0xAA], 510)?;
     file.sync_all()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_partition_table_names_one_partition_up_to_the_end() {
+        let disk = tempfile::NamedTempFile::new().unwrap();
+        disk.as_file().set_len(PARTITION_OFFSET + (64 << 20)).unwrap();
+        write_partition_table(disk.path()).unwrap();
+        let bytes = fs::read(disk.path()).unwrap();
+        let number = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+        assert_eq!((number(440), Image::root()), (SIGNATURE, "PARTUUID=5f114a3e-01".to_owned()));
+        assert_eq!((bytes[450], number(454), number(458)), (0x83, 2_048, 131_072));
+        assert_eq!((bytes[462..510].iter().max(), &bytes[510..512]), (Some(&0), &[0x55, 0xAA][..]));
+    }
+
+    #[test]
+    fn another_release_is_another_image() {
+        assert_ne!(key("bookworm"), key("trixie"));
+    }
+}

@@ -6,7 +6,7 @@ use fleet::spec::FsType;
 use fleet::verify::{Journal, journal};
 use fleet::writer::read_all;
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 /// The command line of `vm examine`.
@@ -52,11 +52,14 @@ pub fn run(args: &Args) -> anyhow::Result<Copy> {
         args.device.display(),
         String::from_utf8_lossy(&output.stderr).trim()
     );
-    let sequences = |stream: &str| {
-        let dir: &Path = &args.mount.join(stream);
-        Ok(read_all(dir).with_context(|| format!("failed to read {}", dir.display()))?.sequences)
+    let sequences = |stream: &str| -> anyhow::Result<Vec<u64>> {
+        let dir = args.mount.join(stream);
+        // What was never synced may be missing altogether.
+        if !dir.exists() {
+            return Ok(Vec::new());
+        }
+        Ok(read_all(&dir).with_context(|| format!("failed to read {}", dir.display()))?.sequences)
     };
-    let read: anyhow::Result<_> = sequences(SYNCED).and_then(|synced| Ok((synced, sequences(WRITTEN)?)));
-    let (synced, written) = read?;
+    let (synced, written) = (sequences(SYNCED)?, sequences(WRITTEN)?);
     Ok(Copy { journal, evidence, synced, written })
 }
