@@ -2,11 +2,9 @@
 
 use crate::signal_function::{Frozen, SignalFunction};
 use anyhow::Context;
-use std::collections::BTreeMap;
+use serde_json::json;
 use std::time::Duration;
-use stillframe_wire::{
-    AUDIENCE, InstanceId, OrderError, OrderedVolume, Report, RunId, SigningKey, VolumeId, WorkOrder,
-};
+use stillframe_wire::{AUDIENCE, OrderError, Report, SigningKey, VolumeId, WorkOrder};
 use vm::guest::Guest;
 use vm::words::Done;
 
@@ -42,27 +40,24 @@ impl<T> Outcome<T> {
 
 /// An order for these volumes.
 pub(crate) fn order(volumes: &[VolumeId], max_freeze: Duration) -> anyhow::Result<WorkOrder> {
-    let ordered = |id: &VolumeId| OrderedVolume { id: id.clone(), device: "/dev/sdf".to_owned() };
-    Ok(WorkOrder {
-        v: stillframe_wire::VERSION,
-        aud: AUDIENCE.to_owned(),
-        instance: InstanceId::new(INSTANCE)?,
-        expires: 4_000_000_000,
-        run: RunId::new("daily/2026-11-22/k3v9x2")?,
-        policy: "daily".to_owned(),
-        slot: "2026-11-22".to_owned(),
-        description: String::new(),
-        volumes: volumes.iter().map(ordered).collect(),
-        exclude_volumes: Vec::new(),
-        exclude_boot: true,
-        tags: BTreeMap::new(),
-        copy_volume_tags: true,
-        layout_tags: 8,
-        max_freeze_ms: u64::try_from(max_freeze.as_millis())?,
-        hooks: false,
-        freeze_root: false,
-        signal_function: "signal".to_owned(),
-    })
+    let volumes: Vec<_> = volumes.iter().map(|id| json!({"id": id, "device": "/dev/sdf"})).collect();
+    // As JSON, so that what an order need not say is not said here either.
+    Ok(serde_json::from_value(json!({
+        "v": stillframe_wire::VERSION,
+        "aud": AUDIENCE,
+        "sub": INSTANCE,
+        "exp": 4_000_000_000_u64,
+        "jti": "daily/2026-11-22/k3v9x2",
+        "policy": "daily",
+        "slot": "2026-11-22",
+        "volumes": volumes,
+        "exclude_boot": true,
+        "tags": {},
+        "layout_tags": 8,
+        "max_freeze_ms": u64::try_from(max_freeze.as_millis())?,
+        "hooks": false,
+        "signal_function": "signal",
+    }))?)
 }
 
 fn sign(order: &WorkOrder) -> Result<String, OrderError> {
