@@ -2,7 +2,7 @@
 //! froze for, under the same load. Both are attached to a new guest as volumes made from snapshots would
 //! be, assembled, mounted and read.
 
-use super::{MAX_FREEZE, nothing_stuck};
+use super::{MAX_FREEZE, nothing_left, nothing_stuck};
 use crate::freeze::{freeze, order};
 use crate::lab::{Lab, Logs, Workshop, volume};
 use crate::shown::Shown;
@@ -76,6 +76,7 @@ pub(crate) fn frozen(lab: &Lab, workshop: &Workshop, shown: &mut Shown) -> anyho
         shown.claim(claim, holds, layout.unwrap_or_default(), None);
     }
     nothing_stuck(lab, shown, "after the freeze")?;
+    nothing_left(lab, shown, "after the freeze")?;
     Ok(Evidence { cut, logs: logs(lab)? })
 }
 

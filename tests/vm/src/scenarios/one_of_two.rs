@@ -22,7 +22,7 @@ pub(crate) fn run(lab: &Lab, shown: &mut Shown) -> anyhow::Result<()> {
                         && report.reason == Some(Reason::SpansOtherVolume)
                         && both.iter().all(|volume| error.contains(volume.as_str()))
                 });
-            let claim = format!("{} with one volume ordered is refused, both named", stack.layout);
+            let claim = format!("{} with only {ordered} ordered is refused, both named", stack.layout);
             shown.claim(claim, is_refused, outcome.said(), None);
         }
     }

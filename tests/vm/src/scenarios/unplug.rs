@@ -1,7 +1,7 @@
 //! A volume is taken away while it is frozen: the helper ends, says that nothing is proved, and leaves
 //! nothing frozen.
 
-use super::{MAX_FREEZE, listed};
+use super::{MAX_FREEZE, listed, nothing_left};
 use crate::freeze::{freeze, order};
 use crate::lab::Lab;
 use crate::shown::Shown;
@@ -41,8 +41,5 @@ fn one(lab: &Lab, victim: &Stack, shown: &mut Shown) -> anyhow::Result<()> {
     shown.claim(format!("{what}: not consistent"), was_frozen && claims_nothing, outcome.said(), Some(took));
     let stuck = lab.stuck()?;
     shown.claim(format!("{what}: nothing left frozen"), stuck.is_empty(), listed(&stuck), None);
-    let left = lab.guest.run("ls /run/stillframe; cat /proc/[0-9]*/comm | grep ^sf: || true")?;
-    let left: Vec<&str> = left.split_whitespace().filter(|name| *name != "lock").collect();
-    shown.claim(format!("{what}: no lease, no process left"), left.is_empty(), format!("{left:?}"), None);
-    Ok(())
+    nothing_left(lab, shown, &what)
 }
