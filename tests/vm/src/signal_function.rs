@@ -1,13 +1,14 @@
 //! The signal function, as the guest's helper reaches it: Lambda's `Invoke` on this machine's loopback,
 //! which QEMU shows the guest at 10.0.2.2. READY is always answered with yes; what happens at FROZEN is the
-//! scenario's business, and then it is answered with a cut of every ordered volume.
+//! scenario's business, and then it is answered with a cut of every ordered volume that is attached.
 
 use anyhow::{Context, bail};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Mutex, PoisonError};
 use stillframe_wire::{
-    Answer, Cut, CutSnapshot, FileSystem, Ready, ReadyAnswer, Signal, SnapshotId, WorkOrder,
+    Answer, Cut, CutSnapshot, FileSystem, Ready, ReadyAnswer, Signal, SnapshotId, VolumeId, WorkOrder,
 };
 
 /// A function for one freeze at a time.
@@ -22,13 +23,20 @@ pub(crate) struct SignalFunction {
 pub(crate) struct Frozen {
     /// What the helper says is frozen.
     pub(crate) filesystems: Vec<FileSystem>,
-    answer: Sender<()>,
+    detached: Mutex<Vec<VolumeId>>,
+    answer: Sender<Vec<VolumeId>>,
 }
 
 impl Frozen {
-    /// Answers: every volume was cut.
+    /// The volume is not attached any more: `CreateSnapshots`, which is asked for an instance's volumes,
+    /// does not find it.
+    pub(crate) fn is_detached(&self, volume: &VolumeId) {
+        self.detached.lock().unwrap_or_else(PoisonError::into_inner).push(volume.clone());
+    }
+
+    /// Answers: every ordered volume that is attached was cut.
     pub(crate) fn answer(self) {
-        let _ = self.answer.send(());
+        let _ = self.answer.send(self.detached.into_inner().unwrap_or_else(PoisonError::into_inner));
     }
 }
 
@@ -86,14 +94,13 @@ fn answer(body: &[u8], frozen: &Sender<Frozen>) -> anyhow::Result<Answer> {
             let order = WorkOrder::read_unverified(&signal.order)?;
             let (answer, answered) = channel();
             frozen
-                .send(Frozen { filesystems: signal.filesystems, answer })
+                .send(Frozen { filesystems: signal.filesystems, detached: Mutex::default(), answer })
                 .context("nobody waits for FROZEN")?;
             // An error is a scenario that wants no answer given.
-            answered.recv().context("a scenario left FROZEN unanswered")?;
+            let detached = answered.recv().context("a scenario left FROZEN unanswered")?;
             let snapshot = |id: &str| SnapshotId::new(id.replacen("vol-", "snap-", 1));
-            let snapshots = order
-                .volumes
-                .into_iter()
+            let attached = order.volumes.into_iter().filter(|volume| !detached.contains(&volume.id));
+            let snapshots = attached
                 .map(|volume| Ok(CutSnapshot { snapshot: snapshot(volume.id.as_str())?, volume: volume.id }));
             Ok(Answer::Cut(Cut {
                 run: order.run,

@@ -1,5 +1,5 @@
-//! A volume is taken away while it is frozen: the helper ends, says that nothing is proved, and leaves
-//! nothing frozen.
+//! A volume is taken away while it is frozen, before the cut: the helper ends, says that nothing is proved,
+//! and leaves nothing frozen.
 
 use super::{MAX_FREEZE, listed, nothing_left};
 use crate::freeze::{freeze, order};
@@ -30,7 +30,11 @@ fn one(lab: &Lab, victim: &Stack, shown: &mut Shown) -> anyhow::Result<()> {
     let gone = volumes.first().context("the victim has no volume")?;
     let order = order(&volumes, MAX_FREEZE)?;
     let began = Instant::now();
-    let outcome = freeze(&lab.guest, &order, "", |_| Ok(lab.guest.unplug(gone)?))?;
+    let outcome = freeze(&lab.guest, &order, "", |frozen| {
+        lab.guest.unplug(gone)?;
+        frozen.is_detached(gone);
+        Ok(())
+    })?;
     let took = began.elapsed();
     let what = format!("{} on {} unplugged while frozen", victim.fs.as_str(), victim.layout);
     let was_frozen = outcome.at_frozen.is_some();
