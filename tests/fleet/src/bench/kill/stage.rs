@@ -1,0 +1,391 @@
+//! A region in which round after round of freezes is run, disturbed and looked at.
+
+use super::disturb::{Hit, Plan, disturb};
+use super::helpers::{Found, Helper, Scan};
+use super::inside::{DOWN, Inside};
+use super::judge::{Deaths, Seen, SeenSnapshot, SeenVolume, verdict_of};
+use super::site::{INSTANCES, Site};
+use super::watch::{Stall, Watch};
+use crate::bench::{BenchError, io, next_day, policy, region, start, wait};
+use crate::boottime::now_ns;
+use crate::client::{Client, SnapshotFile, SnapshotRecord};
+use crate::disks::CutRecord;
+use crate::outside;
+use crate::process::FleetProcess;
+use crate::processes;
+use crate::sync::lock;
+use crate::{sys, verify};
+use fastrand::Rng;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::thread::Scope;
+use std::time::Duration;
+
+/// Pause between two looks for helpers while some are awaited, and else.
+const LOOK: Duration = Duration::from_millis(2);
+const LOOK_LAZILY: Duration = Duration::from_millis(25);
+/// What ends by itself after a run has ended: guardians, questions to file systems.
+const ENDS: Duration = Duration::from_secs(2);
+/// How long a run and all that it started may take, seconds.
+const QUIET_S: u64 = 120;
+
+/// The region of a part of the campaign.
+pub struct Stage {
+    // In the order in which they have to end: a watch keeps its file system busy.
+    insides: Vec<Inside>,
+    control: Watch,
+    machine: Watch,
+    scan: Scan,
+    checked: BTreeSet<String>,
+    fleet: FleetProcess,
+}
+
+/// What one round has shown.
+#[derive(Debug, Default)]
+pub struct Round {
+    /// The freezes.
+    pub freezes: Vec<(Seen, Outcome)>,
+    /// What was broken by the round as a whole.
+    pub violations: Vec<String>,
+    /// Crash-consistent snapshots whose bytes were read, and how many of those had a dirty journal.
+    pub crash_read: usize,
+    /// See [`Round::crash_read`].
+    pub crash_dirty: usize,
+}
+
+/// How a freeze ended.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    /// The verdicts of its helpers.
+    pub verdicts: Vec<String>,
+    /// How many of its snapshots are labelled `filesystem`.
+    pub filesystem: usize,
+    /// How many are not.
+    pub crash: usize,
+}
+
+/// What is going on while a run runs.
+struct Running<'a> {
+    plans: &'a [Plan],
+    insides: &'a [Inside],
+    client: &'a Client,
+    helpers: Mutex<Vec<Arc<Helper>>>,
+    hits: Mutex<BTreeMap<usize, Hit>>,
+    over: AtomicBool,
+}
+
+impl Stage {
+    /// Makes a region by these random numbers, with its images in `dir`.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn set(random: &mut Rng, dir: &Path) -> Result<Self, BenchError> {
+        let site = Site::random(random);
+        let fleet = start(&site.spec, dir)?;
+        let insides =
+            site.instances.iter().map(|machine| Inside::of(fleet.pid(), machine)).collect::<Result<_, _>>()?;
+        let control = outside::path_of(fleet.pid(), &site.control)
+            .ok_or_else(|| BenchError::Missing("the control is nowhere mounted".to_owned()))?;
+        Ok(Self {
+            insides,
+            control: Watch::of(&control).map_err(io("watch the control"))?,
+            machine: Watch::of_the_machine().map_err(io("watch the machine"))?,
+            scan: Scan::below(fleet.pid()),
+            checked: BTreeSet::new(),
+            fleet,
+        })
+    }
+
+    /// Runs the policy once, with one plan for each instance.
+    ///
+    /// # Errors
+    /// The region does not do what it should.
+    pub fn round(&mut self, plans: &[Plan], max_freeze_ms: u64) -> Result<Round, BenchError> {
+        let client = self.fleet.client().clone();
+        for (plan, inside) in plans.iter().zip(&self.insides) {
+            plan.order_faults(&client, &inside.machine.id).map_err(region("order a fault"))?;
+        }
+        self.lags();
+        let mut asked = policy();
+        asked["max_freeze_ms"] = json!(max_freeze_ms);
+        asked["keep"] = json!({"last": 1});
+        if plans.len() < INSTANCES {
+            // Fewer freezes than instances are left to run.
+            let spared = self.insides.iter().skip(plans.len());
+            for inside in spared {
+                client.set_agent(&inside.machine.id, "none").map_err(region("stop an agent"))?;
+            }
+        }
+        let running = Running {
+            plans,
+            insides: &self.insides,
+            client: &client,
+            helpers: Mutex::default(),
+            hits: Mutex::default(),
+            over: AtomicBool::new(false),
+        };
+        let scan = &mut self.scan;
+        let ran = std::thread::scope(|scope| {
+            let running = &running;
+            scope.spawn(move || look_for_helpers(scope, running, scan));
+            let summary = client.invoke("backup", &asked);
+            let quiet = wait(QUIET_S, "quiet", || client.quiet().map_err(region("ask whether anything runs")));
+            running.over.store(true, SeqCst);
+            quiet.map(|()| summary)
+        });
+        let helpers = std::mem::take(&mut *lock(&running.helpers));
+        let hits = std::mem::take(&mut *lock(&running.hits));
+        client.clear_faults().map_err(region("clear the faults"))?;
+        let mut round = Round::default();
+        if let Err(error) = ran? {
+            round.violations.push(format!("the backup function failed: {error}"));
+        }
+        self.nothing_left(plans, &mut round);
+        self.insides.iter().for_each(Inside::free);
+        let ended = ended_orders(&client)?;
+        let lags = self.lags();
+        let snapshots = self.new_snapshots(&client, &mut round)?;
+        for (at, plan) in plans.iter().enumerate() {
+            let Some(inside) = self.insides.get(at) else { continue };
+            let seen = seen(*plan, inside, hits.get(&at).cloned(), &helpers, max_freeze_ms, &snapshots);
+            let orders = ended.iter().filter(|order| order.instance == inside.machine.id);
+            let seen = Seen {
+                freeze_ns: orders.clone().filter_map(|order| order.freeze_ns).max(),
+                lags: lags.clone(),
+                ..seen
+            };
+            let count = |filesystem: bool| {
+                let all = seen.volumes.iter().flat_map(|volume| &volume.snapshots);
+                all.filter(|snapshot| (snapshot.label == "filesystem") == filesystem).count()
+            };
+            let outcome = Outcome {
+                verdicts: orders.map(|order| order.verdict.clone()).collect(),
+                filesystem: count(true),
+                crash: count(false),
+            };
+            round.freezes.push((seen, outcome));
+        }
+        self.start_anew(&hits)?;
+        next_day(&client)?;
+        Ok(round)
+    }
+
+    /// When this machine did not run what measures, or a file system that is never frozen took no write.
+    fn lags(&self) -> Vec<Stall> {
+        let mut lags = self.machine.take();
+        lags.extend(self.control.take());
+        lags
+    }
+
+    /// After a run: no helper's process, and every file system takes writes. What is frozen is thawed.
+    fn nothing_left(&self, plans: &[Plan], round: &mut Round) {
+        let what = || plans.iter().map(|plan| (plan.number, plan.disturbance)).collect::<Vec<_>>();
+        let endpoint = self.fleet.client().endpoint();
+        let gone = processes::poll(ENDS, || {
+            processes::of_endpoint(endpoint, |name| name.starts_with("sf:")).is_empty().then_some(())
+        });
+        if gone.is_none() {
+            let left = processes::of_endpoint(endpoint, |name| name.starts_with("sf:"));
+            let left: Vec<_> = left.iter().map(|process| (process.pid, process.name())).collect();
+            round.violations.push(format!("processes left: {left:?} after {:?}", what()));
+        }
+        let now = now_ns();
+        for inside in &self.insides {
+            for (watch, volume) in inside.watches.iter().zip(&inside.machine.volumes) {
+                if processes::poll(ENDS, || (watch.answered_ns() > now).then_some(())).is_some() {
+                    continue;
+                }
+                let thawed = watch.handle().map(sys::thaw);
+                round.violations.push(format!(
+                    "left frozen: {} ({}) of {}; thawed: {thawed:?}; after {:?}",
+                    volume.mount, volume.fs, inside.machine.id, what()
+                ));
+            }
+        }
+    }
+
+    /// The snapshots that were made since the last call, by volume, with their bytes read as far as needed.
+    fn new_snapshots(
+        &mut self,
+        client: &Client,
+        round: &mut Round,
+    ) -> Result<BTreeMap<String, Vec<SeenSnapshot>>, BenchError> {
+        let files = client.snapshot_files().map_err(region("find the snapshots' files"))?;
+        let mut all: BTreeMap<String, Vec<SeenSnapshot>> = BTreeMap::new();
+        for record in client.snapshots().map_err(region("list the snapshots"))? {
+            if !self.checked.insert(record.id.clone()) {
+                continue;
+            }
+            let snapshot = read(&record, files.get(&record.id), round);
+            all.entry(record.volume).or_default().push(snapshot);
+        }
+        Ok(all)
+    }
+
+    /// Instances with a full or shut down file system are stopped and started: their load has ended.
+    fn start_anew(&mut self, hits: &BTreeMap<usize, Hit>) -> Result<(), BenchError> {
+        let ends = |hit: &Hit| hit.note.starts_with("filled") || hit.note.starts_with(DOWN);
+        let which: Vec<usize> = hits.iter().filter(|(_, hit)| ends(hit)).map(|(at, _)| *at).collect();
+        if which.is_empty() {
+            return Ok(());
+        }
+        let machines: Vec<_> =
+            which.iter().filter_map(|at| self.insides.get(*at)).map(|inside| inside.machine.clone()).collect();
+        // A watch would keep the file system busy.
+        for at in &which {
+            if let Some(inside) = self.insides.get_mut(*at) {
+                inside.watches.clear();
+            }
+        }
+        let client = self.fleet.client();
+        let names: Vec<String> = (1..=machines.len()).map(|n| format!("InstanceId.{n}")).collect();
+        let ids: Vec<(&str, &str)> =
+            names.iter().map(String::as_str).zip(machines.iter().map(|machine| machine.id.as_str())).collect();
+        for action in ["StopInstances", "StartInstances"] {
+            client.ec2(action, &ids).map_err(region("start an instance anew"))?;
+            wait(QUIET_S, "instances", || client.quiet().map_err(region("ask whether anything runs")))?;
+        }
+        for (at, machine) in which.iter().zip(&machines) {
+            if let Some(inside) = self.insides.get_mut(*at) {
+                *inside = Inside::of(self.fleet.pid(), machine)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Finds helpers until the run is over; watches each, and disturbs the first of each instance.
+fn look_for_helpers<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    running: &'scope Running<'scope>,
+    scan: &mut Scan,
+) {
+    sys::run_first();
+    while !running.over.load(SeqCst) {
+        for found in scan.look().unwrap_or_default() {
+            match found {
+                Found::Guardian(of, part) => {
+                    let helpers = lock(&running.helpers);
+                    let Some(helper) = helpers.iter().find(|one| one.worker.process.pid == of) else {
+                        continue;
+                    };
+                    let helper = Arc::clone(helper);
+                    if helper.guardian.set(part).is_ok() {
+                        scope.spawn(move || {
+                            if let Some(guardian) = helper.guardian.get() {
+                                guardian.wait_for_death();
+                            }
+                        });
+                    }
+                }
+                Found::Helper(helper) => begin(scope, running, Arc::new(helper)),
+            }
+        }
+        let helpers = lock(&running.helpers);
+        let complete = helpers.len() >= running.plans.len()
+            && helpers.iter().all(|helper| helper.guardian.get().is_some() || helper.worker.died_ns().is_some());
+        drop(helpers);
+        std::thread::sleep(if complete { LOOK_LAZILY } else { LOOK });
+    }
+}
+
+fn begin<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    running: &'scope Running<'scope>,
+    helper: Arc<Helper>,
+) {
+    let at = running.insides.iter().position(|inside| inside.machine.id == helper.instance);
+    let first = lock(&running.helpers).iter().all(|other| other.instance != helper.instance);
+    lock(&running.helpers).push(Arc::clone(&helper));
+    let watched = Arc::clone(&helper);
+    scope.spawn(move || watched.worker.wait_for_death());
+    let planned = at.and_then(|at| Some((at, running.plans.get(at)?, running.insides.get(at)?)));
+    if let Some((at, plan, inside)) = planned.filter(|(_, plan, _)| first && plan.is_by_hand()) {
+        scope.spawn(move || {
+            sys::run_first();
+            if let Some(hit) = disturb(plan, &helper, inside, running.client) {
+                lock(&running.hits).insert(at, hit);
+            }
+        });
+    }
+}
+
+/// An order that has ended.
+struct Ended {
+    instance: String,
+    verdict: String,
+    freeze_ns: Option<u64>,
+}
+
+/// The newest orders that SSM knows of, one run's at most.
+fn ended_orders(client: &Client) -> Result<Vec<Ended>, BenchError> {
+    let asked = json!({
+        "Details": true, "MaxResults": 50,
+        "Filters": [{"key": "DocumentName", "value": "Stillframe-Freeze"}]
+    });
+    let listed = client.ssm("ListCommandInvocations", &asked).map_err(region("list the orders"))?;
+    let all = listed.get("CommandInvocations").and_then(Value::as_array).cloned().unwrap_or_default();
+    let comment = |one: &Value| one.get("Comment").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let run = all.iter().map(&comment).find(|comment| comment != "second").unwrap_or_default();
+    let ended = all.iter().filter(|one| comment(one) == run).map(|one| {
+        let text = |path: &str| one.pointer(path).and_then(Value::as_str).unwrap_or_default();
+        let printed = text("/CommandPlugins/0/Output");
+        let mut verdict = verdict_of(printed);
+        if verdict == "no report" {
+            let code = one.pointer("/CommandPlugins/0/ResponseCode").and_then(Value::as_i64).unwrap_or(-1);
+            verdict = format!("no report (exit {code})");
+        }
+        let report: Value = serde_json::from_str(printed.lines().next().unwrap_or_default()).unwrap_or_default();
+        let freeze_us = report.pointer("/phases/freeze_us").and_then(Value::as_u64);
+        Ended { instance: text("/InstanceId").to_owned(), verdict, freeze_ns: freeze_us.map(|us| us * 1_000) }
+    });
+    Ok(ended.collect())
+}
+
+fn read(record: &SnapshotRecord, file: Option<&SnapshotFile>, round: &mut Round) -> SeenSnapshot {
+    let label = record.tags.get("stillframe:consistency").cloned().unwrap_or_default();
+    // Of the others one is enough to show that the check can fail.
+    let wanted = label == "filesystem" || round.crash_read == 0;
+    let bytes = file.filter(|_| wanted).map(|file| verify::verify(&file.path));
+    if let Some(bytes) = bytes.as_ref().filter(|_| label != "filesystem") {
+        round.crash_read += 1;
+        round.crash_dirty += usize::from(bytes.journal != verify::Journal::Clean);
+    }
+    let cut = file.and_then(|file| CutRecord::read(&file.path).ok());
+    SeenSnapshot { id: record.id.clone(), label, cut, bytes }
+}
+
+fn seen(
+    plan: Plan,
+    inside: &Inside,
+    hit: Option<Hit>,
+    helpers: &[Arc<Helper>],
+    max_freeze_ms: u64,
+    snapshots: &BTreeMap<String, Vec<SeenSnapshot>>,
+) -> Seen {
+    let volumes = inside.watches.iter().zip(&inside.machine.volumes).map(|(watch, volume)| SeenVolume {
+        name: format!("{} ({})", volume.mount, volume.fs),
+        stalls: watch.take(),
+        snapshots: snapshots.get(&volume.id).cloned().unwrap_or_default(),
+    });
+    let mine = helpers.iter().filter(|helper| {
+        // One that never had a guardian has frozen nothing: refused, like a second freeze, or ended before.
+        helper.instance == inside.machine.id && helper.guardian.get().is_some()
+    });
+    let deaths = mine.map(|helper| Deaths {
+        worker_ns: helper.worker.died_ns(),
+        guardian_ns: helper.guardian.get().and_then(|part| part.died_ns()),
+    });
+    Seen {
+        plan,
+        hit,
+        max_freeze_ns: max_freeze_ms * 1_000_000,
+        volumes: volumes.collect(),
+        helpers: deaths.collect(),
+        freeze_ns: None,
+        lags: Vec::new(),
+    }
+}
