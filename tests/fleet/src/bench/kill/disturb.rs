@@ -297,7 +297,7 @@ fn act(plan: &Plan, helper: &Helper, inside: &Inside, client: &Client, hit: &mut
         WorkerKilled => worker.signal(SIGKILL),
         GuardianKilled => guardian.iter().for_each(|guardian| guardian.signal(SIGKILL)),
         GroupKilled => {
-            if let Some(group) = Pid::from_raw(worker.pid).filter(|_| worker.alive()) {
+            if let Some(group) = Pid::from_raw(helper.group).filter(|_| worker.alive()) {
                 let _ = kill_process_group(group, Signal::KILL);
             }
         }

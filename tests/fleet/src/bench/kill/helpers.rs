@@ -7,7 +7,7 @@ use crate::sys;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::OwnedFd;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -55,8 +55,10 @@ pub struct Helper {
     pub instance: String,
     /// The work order that it was given.
     pub order: String,
-    /// The process that freezes; it leads the group that SSM kills.
+    /// The process that freezes.
     pub worker: Part,
+    /// The process group that SSM kills.
+    pub group: i32,
     /// The process that watches it, once there is one.
     pub guardian: OnceLock<Part>,
     name: File,
@@ -75,11 +77,13 @@ impl Helper {
 /// Looks for helpers below a fleet.
 #[derive(Debug)]
 pub struct Scan {
+    /// The fleet and its children: a helper's parent is the shell that the agent has started, or the agent.
+    agents: BTreeSet<i32>,
     fleet: i32,
     /// Looked at and of no interest, or known.
-    settled: BTreeMap<i32, ()>,
+    settled: BTreeSet<i32>,
     undecided: BTreeMap<i32, Instant>,
-    workers: Vec<i32>,
+    workers: BTreeSet<i32>,
 }
 
 /// What a look has found.
@@ -95,7 +99,13 @@ impl Scan {
     /// Looks below the fleet with this number.
     #[must_use]
     pub fn below(fleet: i32) -> Self {
-        Self { fleet, settled: BTreeMap::new(), undecided: BTreeMap::new(), workers: Vec::new() }
+        Self {
+            agents: BTreeSet::from([fleet]),
+            fleet,
+            settled: BTreeSet::new(),
+            undecided: BTreeMap::new(),
+            workers: BTreeSet::new(),
+        }
     }
 
     /// What is new since the last look.
@@ -103,14 +113,16 @@ impl Scan {
     /// # Errors
     /// `/proc` cannot be listed.
     pub fn look(&mut self) -> io::Result<Vec<Found>> {
-        let pids: BTreeMap<i32, ()> = fs::read_dir("/proc")?
+        let pids: BTreeSet<i32> = fs::read_dir("/proc")?
             .flatten()
-            .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, ())))
+            .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
             .collect();
-        self.settled.retain(|pid, ()| pids.contains_key(pid));
-        self.undecided.retain(|pid, _| pids.contains_key(pid));
+        for known in [&mut self.settled, &mut self.agents, &mut self.workers] {
+            known.retain(|pid| pids.contains(pid));
+        }
+        self.undecided.retain(|pid, _| pids.contains(pid));
         let mut found = Vec::new();
-        for pid in pids.into_keys().filter(|pid| !self.settled.contains_key(pid)).collect::<Vec<_>>() {
+        for pid in pids.difference(&self.settled.clone()).copied() {
             let since = *self.undecided.entry(pid).or_insert_with(Instant::now);
             let decided = match self.judge(pid) {
                 Judged::Undecided => since.elapsed() > BECOMES,
@@ -122,25 +134,30 @@ impl Scan {
             };
             if decided {
                 self.undecided.remove(&pid);
-                self.settled.insert(pid, ());
+                self.settled.insert(pid);
             }
         }
         Ok(found)
     }
 
     fn judge(&mut self, pid: i32) -> Judged {
-        let Some((name, parent)) = name_and_parent(pid) else { return Judged::Other };
-        if parent == self.fleet {
-            if !name.starts_with("sf:") {
+        let Some(stat) = Stat::of(pid) else { return Judged::Other };
+        if stat.parent == self.fleet {
+            self.agents.insert(pid);
+        }
+        if self.agents.contains(&stat.parent) {
+            if !stat.name.starts_with("sf:") {
                 return Judged::Undecided;
             }
-            let Some(helper) = helper(pid) else { return Judged::Other };
-            self.workers.push(pid);
+            let Some(helper) = helper(pid, stat.group) else { return Judged::Other };
+            self.workers.insert(pid);
             return Judged::Found(Found::Helper(helper));
         }
-        if self.workers.contains(&parent) {
+        if self.workers.contains(&stat.parent) {
             return match Part::of(pid) {
-                Some(part) if name == "sf:guardian" => Judged::Found(Found::Guardian(parent, part)),
+                Some(part) if stat.name == "sf:guardian" => {
+                    Judged::Found(Found::Guardian(stat.parent, part))
+                }
                 _ => Judged::Undecided,
             };
         }
@@ -154,15 +171,28 @@ enum Judged {
     Found(Found),
 }
 
-/// From `/proc/PID/stat`.
-fn name_and_parent(pid: i32) -> Option<(String, i32)> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let (head, tail) = stat.rsplit_once(") ")?;
-    let (_, name) = head.split_once('(')?;
-    Some((name.to_owned(), tail.split(' ').nth(1)?.parse().ok()?))
+/// What is needed of `/proc/PID/stat`.
+struct Stat {
+    name: String,
+    parent: i32,
+    group: i32,
 }
 
-fn helper(pid: i32) -> Option<Helper> {
+impl Stat {
+    fn of(pid: i32) -> Option<Self> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let (head, tail) = stat.rsplit_once(") ")?;
+        let (_, name) = head.split_once('(')?;
+        let mut fields = tail.split(' ').skip(1).map(str::parse);
+        Some(Self {
+            name: name.to_owned(),
+            parent: fields.next()?.ok()?,
+            group: fields.next()?.ok()?,
+        })
+    }
+}
+
+fn helper(pid: i32, group: i32) -> Option<Helper> {
     let worker = Part::of(pid)?;
     let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
     let environment = String::from_utf8_lossy(&environment);
@@ -174,6 +204,7 @@ fn helper(pid: i32) -> Option<Helper> {
         instance: variable("AWS_SSM_INSTANCE_ID")?,
         order: variable("SSM_order").unwrap_or_default(),
         worker,
+        group,
         guardian: OnceLock::new(),
         name: File::open(format!("/proc/{pid}/comm")).ok()?,
     })
