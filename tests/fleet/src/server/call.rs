@@ -48,12 +48,7 @@ pub enum Pace {
 
 impl Call {
     /// A call of an operation that is no function's.
-    pub fn of(
-        protocol: Protocol,
-        operation: &'static str,
-        caller: Caller,
-        instance: Option<String>,
-    ) -> Self {
+    pub fn of(protocol: Protocol, operation: &'static str, caller: Caller, instance: Option<String>) -> Self {
         Self { protocol, operation, caller, function: None, event: None, deadline: None, instance }
     }
 

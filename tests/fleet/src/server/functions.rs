@@ -23,8 +23,7 @@ pub async fn invoke(
     let caller = region.callers.of(header_text(&headers, header::AUTHORIZATION.as_str()));
     let function = lambda::named(&name);
     let (deadline, event) = read_event(&payload, Instant::now());
-    let call =
-        Call { function, event, deadline, ..Call::of(Protocol::Rest, "Invoke", caller, None) };
+    let call = Call { function, event, deadline, ..Call::of(Protocol::Rest, "Invoke", caller, None) };
     let kind = header_text(&headers, "x-amz-invocation-type").unwrap_or("RequestResponse").to_owned();
     let region_of_effect = Arc::clone(&region);
     call.serve(region, Pace::Added, async move {

@@ -16,8 +16,9 @@ const SIGSTOP: i32 = 19;
 
 /// A phase that is not reached in this time is not reached any more.
 const REACHED: Duration = Duration::from_secs(30);
-/// Pause between two looks at the phase.
-const LOOK: Duration = Duration::from_micros(60);
+/// Pause between two looks at the phase: in those that pass in milliseconds, or come just before, and else.
+const LOOK: Duration = Duration::from_micros(80);
+const LOOK_LAZILY: Duration = Duration::from_millis(1);
 
 /// What disturbs a freeze.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -123,10 +124,7 @@ impl Disturbance {
     /// Whether no freeze under it can be proved: its FROZEN gets no answer that counts.
     #[must_use]
     pub fn spoils_the_answer(self) -> bool {
-        matches!(
-            self,
-            NetworkHang | ConnectionReset | HalfAnswer | AnswerTooLate | WrongRun | MissingVolume
-        )
+        matches!(self, NetworkHang | ConnectionReset | HalfAnswer | AnswerTooLate | WrongRun | MissingVolume)
     }
 }
 
@@ -180,7 +178,8 @@ impl Plan {
         let mut random = Rng::with_seed(seed.wrapping_mul(1_000_003).wrapping_add(number as u64));
         let offset_us = match disturbance {
             AnswerTooLate => random.i64(30_000..120_000),
-            _ => random.i64(-3_500..2_500),
+            // The answer's way takes about 2 ms.
+            _ => random.i64(-8_000..2_000),
         };
         Self {
             number,
@@ -227,7 +226,10 @@ fn moment(disturbance: Disturbance, random: &mut Rng) -> Moment {
     let (phase, takes_us) = match disturbance {
         // Only then is there something to shut down.
         DiskShutDown => ("sf:frozen", 170_000),
-        SecondFreeze => aimed(random, "sf:resolve"),
+        // Its own way takes about as long as the window.
+        SecondFreeze => {
+            (random.choice(["sf:resolve", "sf:ready", "sf:flush", "sf:frozen"]).unwrap_or("sf:flush"), 20_000)
+        }
         ThawedByOther | LeaseRemoved => aimed(random, "sf:prime"),
         _ => aimed(random, "sf:resolve"),
     };
@@ -285,7 +287,8 @@ fn wait_for(moment: Moment, helper: &Helper) -> bool {
         if !phase.starts_with("sf:") || phase == "sf:report" || Instant::now() > end {
             return false;
         }
-        std::thread::sleep(LOOK);
+        let soon = matches!(phase.as_str(), "sf:flush" | "sf:prime" | "sf:freeze");
+        std::thread::sleep(if soon { LOOK } else { LOOK_LAZILY });
     }
 }
 

@@ -115,8 +115,14 @@ impl Figures {
             self.freezes, self.file_systems, self.took_s, self.seed
         );
         println!("longest frozen, at most               {:>9.1} ms", self.longest_frozen_ms);
-        println!("longest beyond max_freeze, at most    {:>9.1} ms (100 allowed)", self.longest_beyond_max_freeze_ms);
-        println!("longest after the worker's death      {:>9.1} ms (100 allowed)", self.longest_after_death_ms);
+        println!(
+            "longest beyond max_freeze, at most    {:>9.1} ms (100 allowed)",
+            self.longest_beyond_max_freeze_ms
+        );
+        println!(
+            "longest after the worker's death      {:>9.1} ms (100 allowed)",
+            self.longest_after_death_ms
+        );
         let mut third = self.third_line_ms.clone();
         let median = crate::bench::median(&mut third);
         println!(

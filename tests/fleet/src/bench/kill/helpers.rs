@@ -37,7 +37,8 @@ impl Part {
     /// Waits until every thread of it is gone, and notes when that was.
     pub fn wait_for_death(&self) {
         sys::run_first();
-        while let Err(rustix::io::Errno::INTR) = poll(&mut [PollFd::new(&self.handle, PollFlags::IN)], None) {}
+        while let Err(rustix::io::Errno::INTR) = poll(&mut [PollFd::new(&self.handle, PollFlags::IN)], None) {
+        }
         self.died_ns.store(now_ns(), SeqCst);
     }
 
@@ -155,9 +156,7 @@ impl Scan {
         }
         if self.workers.contains(&stat.parent) {
             return match Part::of(pid) {
-                Some(part) if stat.name == "sf:guardian" => {
-                    Judged::Found(Found::Guardian(stat.parent, part))
-                }
+                Some(part) if stat.name == "sf:guardian" => Judged::Found(Found::Guardian(stat.parent, part)),
                 _ => Judged::Undecided,
             };
         }
@@ -184,11 +183,7 @@ impl Stat {
         let (head, tail) = stat.rsplit_once(") ")?;
         let (_, name) = head.split_once('(')?;
         let mut fields = tail.split(' ').skip(1).map(str::parse);
-        Some(Self {
-            name: name.to_owned(),
-            parent: fields.next()?.ok()?,
-            group: fields.next()?.ok()?,
-        })
+        Some(Self { name: name.to_owned(), parent: fields.next()?.ok()?, group: fields.next()?.ok()? })
     }
 }
 

@@ -110,8 +110,7 @@ impl Inside {
     /// Shuts a file system down, if its type can be. What there is to say of it.
     pub fn shut_down(&self, pick: usize) -> String {
         let types = self.machine.volumes.iter().map(|volume| volume.fs);
-        let can: Vec<usize> =
-            types.enumerate().filter(|(_, fs)| *fs != "btrfs").map(|(at, _)| at).collect();
+        let can: Vec<usize> = types.enumerate().filter(|(_, fs)| *fs != "btrfs").map(|(at, _)| at).collect();
         let Some(at) = can.get(pick % can.len().max(1)) else { return "nothing to shut down".to_owned() };
         let Some(fd) = self.watches.get(*at).and_then(Watch::handle) else { return String::new() };
         match sys::shut_down(fd) {

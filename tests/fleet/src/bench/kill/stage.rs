@@ -85,8 +85,11 @@ impl Stage {
     pub fn set(random: &mut Rng, dir: &Path) -> Result<Self, BenchError> {
         let site = Site::random(random);
         let fleet = start(&site.spec, dir)?;
-        let insides =
-            site.instances.iter().map(|machine| Inside::of(fleet.pid(), machine)).collect::<Result<_, _>>()?;
+        let insides = site
+            .instances
+            .iter()
+            .map(|machine| Inside::of(fleet.pid(), machine))
+            .collect::<Result<_, _>>()?;
         let control = outside::path_of(fleet.pid(), &site.control)
             .ok_or_else(|| BenchError::Missing("the control is nowhere mounted".to_owned()))?;
         Ok(Self {
@@ -132,7 +135,8 @@ impl Stage {
             let running = &running;
             scope.spawn(move || look_for_helpers(scope, running, scan));
             let summary = client.invoke("backup", &asked);
-            let quiet = wait(QUIET_S, "quiet", || client.quiet().map_err(region("ask whether anything runs")));
+            let quiet =
+                wait(QUIET_S, "quiet", || client.quiet().map_err(region("ask whether anything runs")));
             running.over.store(true, SeqCst);
             quiet.map(|()| summary)
         });
@@ -201,7 +205,10 @@ impl Stage {
                 let thawed = watch.handle().map(sys::thaw);
                 round.violations.push(format!(
                     "left frozen: {} ({}) of {}; thawed: {thawed:?}; after {:?}",
-                    volume.mount, volume.fs, inside.machine.id, what()
+                    volume.mount,
+                    volume.fs,
+                    inside.machine.id,
+                    what()
                 ));
             }
         }
@@ -232,8 +239,11 @@ impl Stage {
         if which.is_empty() {
             return Ok(());
         }
-        let machines: Vec<_> =
-            which.iter().filter_map(|at| self.insides.get(*at)).map(|inside| inside.machine.clone()).collect();
+        let machines: Vec<_> = which
+            .iter()
+            .filter_map(|at| self.insides.get(*at))
+            .map(|inside| inside.machine.clone())
+            .collect();
         // A watch would keep the file system busy.
         for at in &which {
             if let Some(inside) = self.insides.get_mut(*at) {
@@ -242,8 +252,11 @@ impl Stage {
         }
         let client = self.fleet.client();
         let names: Vec<String> = (1..=machines.len()).map(|n| format!("InstanceId.{n}")).collect();
-        let ids: Vec<(&str, &str)> =
-            names.iter().map(String::as_str).zip(machines.iter().map(|machine| machine.id.as_str())).collect();
+        let ids: Vec<(&str, &str)> = names
+            .iter()
+            .map(String::as_str)
+            .zip(machines.iter().map(|machine| machine.id.as_str()))
+            .collect();
         for action in ["StopInstances", "StartInstances"] {
             client.ec2(action, &ids).map_err(region("start an instance anew"))?;
             wait(QUIET_S, "instances", || client.quiet().map_err(region("ask whether anything runs")))?;
@@ -263,7 +276,6 @@ fn look_for_helpers<'scope>(
     running: &'scope Running<'scope>,
     scan: &mut Scan,
 ) {
-    sys::run_first();
     while !running.over.load(SeqCst) {
         for found in scan.look().unwrap_or_default() {
             match found {
@@ -286,17 +298,15 @@ fn look_for_helpers<'scope>(
         }
         let helpers = lock(&running.helpers);
         let complete = helpers.len() >= running.plans.len()
-            && helpers.iter().all(|helper| helper.guardian.get().is_some() || helper.worker.died_ns().is_some());
+            && helpers
+                .iter()
+                .all(|helper| helper.guardian.get().is_some() || helper.worker.died_ns().is_some());
         drop(helpers);
         std::thread::sleep(if complete { LOOK_LAZILY } else { LOOK });
     }
 }
 
-fn begin<'scope>(
-    scope: &'scope Scope<'scope, '_>,
-    running: &'scope Running<'scope>,
-    helper: Arc<Helper>,
-) {
+fn begin<'scope>(scope: &'scope Scope<'scope, '_>, running: &'scope Running<'scope>, helper: Arc<Helper>) {
     let at = running.insides.iter().position(|inside| inside.machine.id == helper.instance);
     let first = lock(&running.helpers).iter().all(|other| other.instance != helper.instance);
     lock(&running.helpers).push(Arc::clone(&helper));
@@ -338,7 +348,8 @@ fn ended_orders(client: &Client) -> Result<Vec<Ended>, BenchError> {
             let code = one.pointer("/CommandPlugins/0/ResponseCode").and_then(Value::as_i64).unwrap_or(-1);
             verdict = format!("no report (exit {code})");
         }
-        let report: Value = serde_json::from_str(printed.lines().next().unwrap_or_default()).unwrap_or_default();
+        let report: Value =
+            serde_json::from_str(printed.lines().next().unwrap_or_default()).unwrap_or_default();
         let freeze_us = report.pointer("/phases/freeze_us").and_then(Value::as_u64);
         Ended { instance: text("/InstanceId").to_owned(), verdict, freeze_ns: freeze_us.map(|us| us * 1_000) }
     });
