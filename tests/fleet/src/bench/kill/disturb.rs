@@ -178,8 +178,8 @@ impl Plan {
         let mut random = Rng::with_seed(seed.wrapping_mul(1_000_003).wrapping_add(number as u64));
         let offset_us = match disturbance {
             AnswerTooLate => random.i64(30_000..120_000),
-            // The answer's way takes about 2 ms.
-            _ => random.i64(-8_000..2_000),
+            // The answer's way takes a few milliseconds, more on a busy machine.
+            _ => random.i64(-16_000..1_000),
         };
         Self {
             number,

@@ -17,8 +17,10 @@ pub struct Figures {
     pub file_systems: BTreeMap<String, usize>,
     /// How long it all took, seconds.
     pub took_s: u64,
-    /// The longest that a file system may have been frozen, milliseconds: from the last answer before it
-    /// to the first after it.
+    /// The longest that a file system took no writes, milliseconds: from the last answer before it to the
+    /// first after it.
+    pub longest_stall_ms: f64,
+    /// The longest that one may have been frozen after its FIFREEZE had returned.
     pub longest_frozen_ms: f64,
     /// The longest that one may have been frozen beyond its `max_freeze`; negative when none was.
     pub longest_beyond_max_freeze_ms: f64,
@@ -74,6 +76,7 @@ impl Figures {
             *self.file_systems.entry(fs.to_owned()).or_default() += 1;
         }
         let frozen = ms(judgement.frozen_ns);
+        self.longest_stall_ms = self.longest_stall_ms.max(ms(judgement.stall_ns));
         self.longest_frozen_ms = self.longest_frozen_ms.max(frozen);
         self.longest_beyond_max_freeze_ms =
             self.longest_beyond_max_freeze_ms.max(round(frozen - ms(seen.max_freeze_ns)));
@@ -114,6 +117,7 @@ impl Figures {
             "{} freezes of {:?} in {} s, seed {}\n",
             self.freezes, self.file_systems, self.took_s, self.seed
         );
+        println!("longest without writes                {:>9.1} ms", self.longest_stall_ms);
         println!("longest frozen, at most               {:>9.1} ms", self.longest_frozen_ms);
         println!(
             "longest beyond max_freeze, at most    {:>9.1} ms (100 allowed)",

@@ -1,6 +1,7 @@
 //! The helpers of a region as they start, and the instants at which their processes die: seen from outside,
 //! in `/proc` and through pidfds.
 
+use super::calls::Calls;
 use crate::boottime::now_ns;
 use crate::processes::Process;
 use crate::sys;
@@ -62,6 +63,8 @@ pub struct Helper {
     pub group: i32,
     /// The process that watches it, once there is one.
     pub guardian: OnceLock<Part>,
+    /// What its threads were seen to wait in.
+    pub calls: Calls,
     name: File,
 }
 
@@ -201,6 +204,7 @@ fn helper(pid: i32, group: i32) -> Option<Helper> {
         worker,
         group,
         guardian: OnceLock::new(),
+        calls: Calls::default(),
         name: File::open(format!("/proc/{pid}/comm")).ok()?,
     })
 }

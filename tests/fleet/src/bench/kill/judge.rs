@@ -1,6 +1,7 @@
 //! Whether a freeze that was disturbed kept the promises. Pure: what was seen goes in, what was broken comes
 //! out.
 
+use super::calls::{Call, Ioctl};
 use super::disturb::{Disturbance, Hit, Plan};
 use super::watch::Stall;
 use crate::disks::CutRecord;
@@ -23,8 +24,6 @@ pub struct Seen {
     pub volumes: Vec<SeenVolume>,
     /// Its helpers; more than one, when the order was sent again.
     pub helpers: Vec<Deaths>,
-    /// How long FIFREEZE took by the helper's report, nanoseconds; nothing without a report.
-    pub freeze_ns: Option<u64>,
     /// Times in which this machine did not run even what measures.
     pub lags: Vec<Stall>,
 }
@@ -36,6 +35,8 @@ pub struct SeenVolume {
     pub name: String,
     /// When it took no writes.
     pub stalls: Vec<Stall>,
+    /// When it was seen being frozen and thawed.
+    pub calls: Vec<Call>,
     /// Its snapshots of this run.
     pub snapshots: Vec<SeenSnapshot>,
 }
@@ -69,7 +70,9 @@ pub struct Judgement {
     pub violations: Vec<String>,
     /// What looked like one and was this machine's doing, or FIFREEZE's own time.
     pub explained: Vec<String>,
-    /// The longest that a file system may have been frozen, nanoseconds.
+    /// The longest that a file system took no writes, nanoseconds.
+    pub stall_ns: u64,
+    /// The longest that one may have been frozen after its FIFREEZE had returned.
     pub frozen_ns: u64,
     /// The longest that one may have been frozen after the worker's death.
     pub after_death_ns: u64,
@@ -98,13 +101,22 @@ fn time(seen: &Seen, volume: &SeenVolume, stall: &Stall, judgement: &mut Judgeme
         judgement.third_line_ns = judgement.third_line_ns.max(Some(took));
         return;
     }
-    let at_most = stall.at_most_ns();
+    // Before that it was not frozen, or its FIFREEZE had not returned.
+    let since_ns = volume.seen_freezing_ns(stall).unwrap_or_default().max(stall.since_ns);
+    let at_most = stall.to_ns.saturating_sub(since_ns);
+    judgement.stall_ns = judgement.stall_ns.max(stall.at_most_ns());
     judgement.frozen_ns = judgement.frozen_ns.max(at_most);
     let limit = seen.max_freeze_ns + SLACK_NS;
     if at_most > limit {
         let what = format!("{} frozen for {} at most, {} allowed", volume.name, ms(at_most), ms(limit));
-        let over = Stall { since_ns: stall.since_ns + limit, from_ns: stall.since_ns + limit, ..*stall };
-        seen.blame(what, over, seen.freeze_ns.unwrap_or_default(), judgement);
+        seen.blame(what, since_ns + limit, stall.to_ns, judgement);
+    } else if stall.at_most_ns() > limit {
+        let took = format!("took no writes for {}", ms(stall.at_most_ns()));
+        judgement.explained.push(format!(
+            "{} {took}, {} of it before its FIFREEZE had returned",
+            volume.name,
+            ms(since_ns.saturating_sub(stall.since_ns))
+        ));
     }
     for died_ns in seen.helpers.iter().filter_map(|deaths| deaths.worker_ns) {
         if !stall.may_span(died_ns) {
@@ -114,8 +126,7 @@ fn time(seen: &Seen, volume: &SeenVolume, stall: &Stall, judgement: &mut Judgeme
         judgement.after_death_ns = judgement.after_death_ns.max(after);
         if after > SLACK_NS {
             let what = format!("{} frozen {} after the worker's death", volume.name, ms(after));
-            let over = Stall { since_ns: died_ns + SLACK_NS, from_ns: died_ns + SLACK_NS, ..*stall };
-            seen.blame(what, over, 0, judgement);
+            seen.blame(what, died_ns + SLACK_NS, stall.to_ns, judgement);
         }
     }
 }
@@ -132,23 +143,25 @@ impl Seen {
         Some(helper.worker_ns?.max(helper.guardian_ns?))
     }
 
-    /// A violation, unless the part of the time that was too long is explained: `own_ns` of it by FIFREEZE
-    /// itself, or by the machine, which ran nothing just then.
-    fn blame(&self, what: String, over: Stall, own_ns: u64, judgement: &mut Judgement) {
-        let left = over.to_ns.saturating_sub(over.since_ns);
-        let lagged: u64 = self.lags.iter().map(|lag| overlap(&over, lag)).max().unwrap_or_default();
-        if left <= own_ns {
-            judgement.explained.push(format!("{what}; FIFREEZE itself took {}", ms(own_ns)));
-        } else if left <= own_ns + lagged {
+    /// A violation, unless this machine ran nothing in the time that was too long.
+    fn blame(&self, what: String, from_ns: u64, to_ns: u64, judgement: &mut Judgement) {
+        let over = to_ns.saturating_sub(from_ns);
+        let overlap = |lag: &Stall| to_ns.min(lag.to_ns).saturating_sub(from_ns.max(lag.from_ns));
+        let lagged = self.lags.iter().map(overlap).max().unwrap_or_default();
+        if over <= lagged {
             judgement.explained.push(format!("{what}; the machine ran nothing for {}", ms(lagged)));
         } else {
-            judgement.violations.push(format!("{what}; {} of it not explained: {self:?}", ms(left)));
+            judgement.violations.push(format!("{what}; {} of it not explained: {self:?}", ms(over)));
         }
     }
 }
 
-fn overlap(a: &Stall, b: &Stall) -> u64 {
-    a.to_ns.min(b.to_ns).saturating_sub(a.since_ns.max(b.from_ns))
+impl SeenVolume {
+    /// When, within the stall, a thread was last seen inside FIFREEZE.
+    fn seen_freezing_ns(&self, stall: &Stall) -> Option<u64> {
+        let freezes = self.calls.iter().filter(|call| call.ioctl == Ioctl::Freeze);
+        freezes.map(|call| call.last_ns).filter(|at| stall.may_span(*at)).max()
+    }
 }
 
 fn ms(ns: u64) -> String {

@@ -32,10 +32,10 @@ fn seen(disturbance: Disturbance) -> Seen {
         volumes: vec![SeenVolume {
             name: "/srv".into(),
             stalls: vec![stall(1_000, 1_500)],
+            calls: vec![],
             snapshots: vec![snapshot],
         }],
         helpers: vec![Deaths { worker_ns: Some(1_510 * MS), guardian_ns: Some(1_505 * MS) }],
-        freeze_ns: None,
         lags: vec![],
     }
 }
@@ -51,7 +51,7 @@ fn violations(seen: &Seen) -> Vec<String> {
 #[test]
 fn a_freeze_as_it_should_be_breaks_nothing() {
     let judgement = judge(&seen(Disturbance::Nothing));
-    assert_eq!(judgement, Judgement { frozen_ns: 502 * MS, ..Judgement::default() });
+    assert_eq!(judgement, Judgement { stall_ns: 502 * MS, frozen_ns: 502 * MS, ..Judgement::default() });
 }
 
 #[test]
@@ -65,15 +65,28 @@ fn frozen_too_long_is_a_violation_that_names_the_file_system() {
 }
 
 #[test]
-fn what_fifreeze_took_or_the_machine_did_not_run_is_explained_and_told() {
+fn before_fifreeze_has_returned_nothing_counts_as_frozen() {
     let mut seen = seen(Disturbance::Nothing);
     seen.helpers.clear();
     seen.volumes[0].stalls = vec![stall(1_000, 2_120)];
-    seen.freeze_ns = Some(22 * MS);
-    assert_eq!(judge(&seen).explained.len(), 1);
-    seen.freeze_ns = Some(21 * MS);
+    let call =
+        |ioctl, last_ms| Call { mount: "/srv".into(), ioctl, first_ns: 1_000 * MS, last_ns: last_ms * MS };
+    seen.volumes[0].calls = vec![call(Ioctl::Freeze, 1_020), call(Ioctl::Thaw, 2_110)];
+    let judgement = judge(&seen);
+    assert_eq!((judgement.frozen_ns, judgement.stall_ns), (1_100 * MS, 1_122 * MS));
+    assert_eq!((judgement.violations.len(), judgement.explained.len()), (0, 1));
+    seen.volumes[0].calls = vec![call(Ioctl::Freeze, 1_019), call(Ioctl::Thaw, 2_110)];
     assert_eq!(violations(&seen).len(), 1);
-    seen.lags = vec![stall(2_119, 2_130)];
+}
+
+#[test]
+fn what_the_machine_did_not_run_is_explained_and_told() {
+    let mut seen = seen(Disturbance::Nothing);
+    seen.helpers.clear();
+    seen.volumes[0].stalls = vec![stall(1_000, 2_120)];
+    seen.lags = vec![stall(2_099, 2_130)];
+    assert_eq!(violations(&seen).len(), 1);
+    seen.lags = vec![stall(2_098, 2_130)];
     assert_eq!((violations(&seen).len(), judge(&seen).explained.len()), (0, 1));
 }
 

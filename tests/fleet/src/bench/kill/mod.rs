@@ -5,6 +5,7 @@
 //! Seed and number of a freeze give what happens to it and in which region; when exactly a process is hit
 //! depends on the machine, too.
 
+mod calls;
 mod disturb;
 mod figures;
 mod helpers;

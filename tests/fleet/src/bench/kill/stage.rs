@@ -1,5 +1,6 @@
 //! A region in which round after round of freezes is run, disturbed and looked at.
 
+use super::calls::Call;
 use super::disturb::{Hit, Plan, disturb};
 use super::helpers::{Found, Helper, Scan};
 use super::inside::{DOWN, Inside};
@@ -156,11 +157,12 @@ impl Stage {
             let Some(inside) = self.insides.get(at) else { continue };
             let seen = seen(*plan, inside, hits.get(&at).cloned(), &helpers, max_freeze_ms, &snapshots);
             let orders = ended.iter().filter(|order| order.instance == inside.machine.id);
-            let seen = Seen {
-                freeze_ns: orders.clone().filter_map(|order| order.freeze_ns).max(),
-                lags: lags.clone(),
-                ..seen
+            let near = |lag: &Stall| {
+                let mut stalls = seen.volumes.iter().flat_map(|volume| &volume.stalls);
+                stalls.any(|stall| stall.since_ns <= lag.to_ns && lag.from_ns <= stall.to_ns)
             };
+            let lags = lags.iter().copied().filter(near).collect();
+            let seen = Seen { lags, ..seen };
             let count = |filesystem: bool| {
                 let all = seen.volumes.iter().flat_map(|volume| &volume.snapshots);
                 all.filter(|snapshot| (snapshot.label == "filesystem") == filesystem).count()
@@ -312,6 +314,11 @@ fn begin<'scope>(scope: &'scope Scope<'scope, '_>, running: &'scope Running<'sco
     lock(&running.helpers).push(Arc::clone(&helper));
     let watched = Arc::clone(&helper);
     scope.spawn(move || watched.worker.wait_for_death());
+    let watched = Arc::clone(&helper);
+    scope.spawn(move || {
+        let over = || watched.worker.died_ns().is_some();
+        watched.calls.observe(watched.worker.process.pid, over);
+    });
     let planned = at.and_then(|at| Some((at, running.plans.get(at)?, running.insides.get(at)?)));
     if let Some((at, plan, inside)) = planned.filter(|(_, plan, _)| first && plan.is_by_hand()) {
         scope.spawn(move || {
@@ -327,7 +334,6 @@ fn begin<'scope>(scope: &'scope Scope<'scope, '_>, running: &'scope Running<'sco
 struct Ended {
     instance: String,
     verdict: String,
-    freeze_ns: Option<u64>,
 }
 
 /// The newest orders that SSM knows of, one run's at most.
@@ -348,10 +354,7 @@ fn ended_orders(client: &Client) -> Result<Vec<Ended>, BenchError> {
             let code = one.pointer("/CommandPlugins/0/ResponseCode").and_then(Value::as_i64).unwrap_or(-1);
             verdict = format!("no report (exit {code})");
         }
-        let report: Value =
-            serde_json::from_str(printed.lines().next().unwrap_or_default()).unwrap_or_default();
-        let freeze_us = report.pointer("/phases/freeze_us").and_then(Value::as_u64);
-        Ended { instance: text("/InstanceId").to_owned(), verdict, freeze_ns: freeze_us.map(|us| us * 1_000) }
+        Ended { instance: text("/InstanceId").to_owned(), verdict }
     });
     Ok(ended.collect())
 }
@@ -377,16 +380,17 @@ fn seen(
     max_freeze_ms: u64,
     snapshots: &BTreeMap<String, Vec<SeenSnapshot>>,
 ) -> Seen {
+    let mine = || helpers.iter().filter(|helper| helper.instance == inside.machine.id);
+    let calls: Vec<Call> = mine().flat_map(|helper| helper.calls.all()).collect();
     let volumes = inside.watches.iter().zip(&inside.machine.volumes).map(|(watch, volume)| SeenVolume {
         name: format!("{} ({})", volume.mount, volume.fs),
         stalls: watch.take(),
+        calls: calls.iter().filter(|call| call.mount == volume.mount).cloned().collect(),
         snapshots: snapshots.get(&volume.id).cloned().unwrap_or_default(),
     });
-    let mine = helpers.iter().filter(|helper| {
-        // One that never had a guardian has frozen nothing: refused, like a second freeze, or ended before.
-        helper.instance == inside.machine.id && helper.guardian.get().is_some()
-    });
-    let deaths = mine.map(|helper| Deaths {
+    // One that never had a guardian has frozen nothing: refused, like a second freeze, or ended before.
+    let froze = mine().filter(|helper| helper.guardian.get().is_some());
+    let deaths = froze.map(|helper| Deaths {
         worker_ns: helper.worker.died_ns(),
         guardian_ns: helper.guardian.get().and_then(|part| part.died_ns()),
     });
@@ -396,7 +400,6 @@ fn seen(
         max_freeze_ns: max_freeze_ms * 1_000_000,
         volumes: volumes.collect(),
         helpers: deaths.collect(),
-        freeze_ns: None,
         lags: Vec::new(),
     }
 }
