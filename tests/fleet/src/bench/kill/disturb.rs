@@ -178,14 +178,17 @@ impl Plan {
         let mut random = Rng::with_seed(seed.wrapping_mul(1_000_003).wrapping_add(number as u64));
         let offset_us = match disturbance {
             AnswerTooLate => random.i64(30_000..120_000),
-            // The answer's way takes a few milliseconds, more on a busy machine.
-            _ => random.i64(-16_000..1_000),
+            // The answer's way takes 4 ms, and on a busy machine ten times that.
+            _ => {
+                let widest = random.choice([4_000, 8_000, 20_000, 60_000]).unwrap_or(8_000);
+                1_000 - random.i64(..widest)
+            }
         };
         Self {
             number,
             disturbance,
             moment: moment(disturbance, &mut random),
-            stopped_us: random.u64(50_000..2_500_000),
+            stopped_us: random.u64(50_000..1_900_000),
             offset_us,
             variant: random.bool(),
             pick: random.usize(..1_000),

@@ -215,6 +215,10 @@ pub fn verdict_of(stdout: &str) -> String {
     };
     let word = |name: &str| report.get(name).and_then(Value::as_str);
     match (word("verdict"), word("reason")) {
+        // Nothing that is done here should lead there.
+        (Some(verdict), Some(reason @ ("signal-unreachable" | "refused-by-signal" | "throttled"))) => {
+            format!("{verdict} ({reason}: {})", word("error").unwrap_or_default())
+        }
         (Some(verdict), Some(reason)) => format!("{verdict} ({reason})"),
         (Some(verdict), None) => verdict.to_owned(),
         (None, _) => "no report".to_owned(),

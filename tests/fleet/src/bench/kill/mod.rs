@@ -28,8 +28,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::Instant;
 
-/// Regions at a time: one waits for its backup function while the other freezes.
-const LANES: usize = 2;
+/// Regions at a time: some wait for their backup functions while another one freezes.
+const LANES: usize = 3;
 /// A region is left after so many rounds: its writers' logs and SSM's records grow.
 const ROUNDS: usize = 20;
 const PER_STAGE: usize = ROUNDS * INSTANCES;
