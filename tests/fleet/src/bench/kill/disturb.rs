@@ -320,11 +320,7 @@ fn act(plan: &Plan, helper: &Helper, inside: &Inside, client: &Client, hit: &mut
         RunFull => hit.note = inside.fill_run(),
         LeaseRemoved => hit.told = inside.remove_lease(),
         ThawedByOther => hit.told = inside.thaw(plan.pick),
-        DiskShutDown => {
-            if hit.phase == "sf:frozen" {
-                hit.note = inside.shut_down(plan.pick);
-            }
-        }
+        DiskShutDown if hit.phase == "sf:frozen" => hit.note = inside.shut_down(plan.pick),
         SecondFreeze => (hit.told, hit.note) = second_freeze(client, helper),
         _ => {}
     }

@@ -126,7 +126,7 @@ impl Scan {
         }
         self.undecided.retain(|pid, _| pids.contains(pid));
         let mut found = Vec::new();
-        for pid in pids.difference(&self.settled.clone()).copied() {
+        for pid in pids.difference(&self.settled).copied().collect::<Vec<_>>() {
             let since = *self.undecided.entry(pid).or_insert_with(Instant::now);
             let decided = match self.judge(pid) {
                 Judged::Undecided => since.elapsed() > BECOMES,

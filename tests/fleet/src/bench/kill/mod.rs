@@ -84,10 +84,14 @@ fn act(
     let plans: Vec<Plan> = numbers.map(|number| Plan::of(seed, number)).collect();
     for plans in plans.chunks(INSTANCES) {
         let round = stage.round(plans, random.u64(1_000..=1_500))?;
+        let stuck = round.stuck;
         let mut figures = lock(figures);
         add(&mut figures, round);
         if !as_json && figures.freezes % (5 * INSTANCES) < INSTANCES {
             eprintln!("{} freezes, {} violations", figures.freezes, figures.violations.len());
+        }
+        if stuck {
+            break;
         }
     }
     Ok(())

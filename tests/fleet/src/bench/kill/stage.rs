@@ -26,7 +26,7 @@ use std::thread::Scope;
 use std::time::Duration;
 
 /// Pause between two looks for helpers while some are awaited, and else.
-const LOOK: Duration = Duration::from_millis(2);
+const LOOK: Duration = Duration::from_millis(4);
 const LOOK_LAZILY: Duration = Duration::from_millis(25);
 /// What ends by itself after a run has ended: guardians, questions to file systems.
 const ENDS: Duration = Duration::from_secs(2);
@@ -51,6 +51,8 @@ pub struct Round {
     pub freezes: Vec<(Seen, Outcome)>,
     /// What was broken by the round as a whole.
     pub violations: Vec<String>,
+    /// Whether something of it never ended: the region is of no use any more.
+    pub stuck: bool,
     /// Crash-consistent snapshots whose bytes were read, and how many of those had a dirty journal.
     pub crash_read: usize,
     /// See [`Round::crash_read`].
@@ -76,6 +78,25 @@ struct Running<'a> {
     helpers: Mutex<Vec<Arc<Helper>>>,
     hits: Mutex<BTreeMap<usize, Hit>>,
     over: AtomicBool,
+}
+
+impl Running<'_> {
+    /// What has not ended, and what was done to it.
+    fn what_runs(&self, error: &BenchError) -> String {
+        let under_way = self.client.under_way().ok();
+        let hits = lock(&self.hits).clone();
+        let alive = |helper: &&Arc<Helper>| {
+            let guardian = helper.guardian.get();
+            helper.worker.died_ns().is_none() || guardian.is_some_and(|part| part.died_ns().is_none())
+        };
+        let helpers = lock(&self.helpers);
+        let helpers: Vec<_> = helpers
+            .iter()
+            .filter(alive)
+            .map(|helper| (&helper.instance, helper.worker.process.pid, helper.phase(), helper.calls.all()))
+            .collect();
+        format!("{error}: {under_way:?}; alive {helpers:?}; plans {:?}; hits {hits:?}", self.plans)
+    }
 }
 
 impl Stage {
@@ -138,14 +159,21 @@ impl Stage {
             let summary = client.invoke("backup", &asked);
             let quiet =
                 wait(QUIET_S, "quiet", || client.quiet().map_err(region("ask whether anything runs")));
+            // What is stuck is looked at before anybody clears it away.
+            let stuck = quiet.err().map(|error| running.what_runs(&error));
             running.over.store(true, SeqCst);
-            quiet.map(|()| summary)
+            (summary, stuck)
         });
         let helpers = std::mem::take(&mut *lock(&running.helpers));
         let hits = std::mem::take(&mut *lock(&running.hits));
         client.clear_faults().map_err(region("clear the faults"))?;
         let mut round = Round::default();
-        if let Err(error) = ran? {
+        if let (_, Some(stuck)) = ran {
+            round.violations.push(stuck);
+            round.stuck = true;
+            return Ok(round);
+        }
+        if let (Err(error), _) = ran {
             round.violations.push(format!("the backup function failed: {error}"));
         }
         self.nothing_left(plans, &mut round);
