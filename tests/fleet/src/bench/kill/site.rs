@@ -5,7 +5,7 @@ use fastrand::Rng;
 use std::fmt::Write as _;
 
 /// Instances that are frozen by one run of the policy.
-pub const INSTANCES: usize = 8;
+pub const INSTANCES: usize = 6;
 
 /// Smallest images on which each type can be made, with some room for the load: MiB.
 const TYPES: [(&str, u64); 3] = [("ext4", 128), ("xfs", 320), ("btrfs", 176)];
@@ -15,8 +15,8 @@ const COUNTS: [usize; 8] = [1, 1, 1, 2, 2, 2, 3, 4];
 /// What the services take, milliseconds: a window of about 150 ms, and a campaign that ends today.
 const LATENCIES: &str =
     "[latency_ms]\nInvoke = 10\nCreateSnapshots = 140\nSendCommand = 10\nDescribe = 3\nothers = 3\n\n";
-/// The load on each file system: a few megabytes a second of buffered writes, and records with `fdatasync`.
-const LOAD: &str = "writer = true\nwriter_bulk_mb_s = 2\nwriter_pause_us = 15000\n";
+/// The load on each of some 40 file systems at a time: buffered writes, and records with `fdatasync`.
+const LOAD: &str = "writer = true\nwriter_bulk_mb_s = 1\nwriter_pause_us = 25000\n";
 
 /// A region, described.
 #[derive(Debug)]

@@ -160,10 +160,14 @@ impl Stage {
             let quiet =
                 wait(QUIET_S, "quiet", || client.quiet().map_err(region("ask whether anything runs")));
             // What is stuck is looked at before anybody clears it away.
-            let stuck = quiet.err().map(|error| running.what_runs(&error));
+            let stuck = match quiet {
+                Ok(()) => Ok(None),
+                Err(error @ BenchError::Waited(..)) => Ok(Some(running.what_runs(&error))),
+                Err(error) => Err(error),
+            };
             running.over.store(true, SeqCst);
-            (summary, stuck)
-        });
+            stuck.map(|stuck| (summary, stuck))
+        })?;
         let helpers = std::mem::take(&mut *lock(&running.helpers));
         let hits = std::mem::take(&mut *lock(&running.hits));
         client.clear_faults().map_err(region("clear the faults"))?;
