@@ -109,3 +109,59 @@ pub fn read_event(payload: &[u8], arrived: Instant) -> (Option<Instant>, Option<
     let deadline = budget.and_then(|ms| arrived.checked_add(Duration::from_millis(ms)));
     (deadline, event.keys().next().cloned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CUT: &str =
+        r#"{"cut":{"run":"daily/2026-11-22/k3v9x2","snapshots":[{"volume":"a"},{"volume":"b"}]}}"#;
+
+    fn spoilt(how: Spoil, body: &'static str, deadline: Option<Instant>) -> Response<Body> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(spoil(how, Response::new(Body::from(body)), deadline))
+    }
+
+    fn read(answer: Response<Body>) -> Result<String, axum::Error> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let body = runtime.block_on(to_bytes(answer.into_body(), LARGEST))?;
+        Ok(String::from_utf8_lossy(&body).into_owned())
+    }
+
+    #[test]
+    fn a_cut_is_for_another_run_or_lacks_its_last_volume() {
+        let other = read(spoilt(Spoil::OtherRun, CUT, None)).unwrap();
+        assert!(other.contains("1999") && !other.contains("k3v9x2"), "{other}");
+        let less = read(spoilt(Spoil::MissingVolume, CUT, None)).unwrap();
+        assert!(less.contains(r#""a""#) && !less.contains(r#""b""#), "{less}");
+        let refused = r#"{"refused":{"reason":"throttled","message":""}}"#;
+        assert_eq!(read(spoilt(Spoil::OtherRun, refused, None)).unwrap(), refused, "nothing to spoil");
+    }
+
+    #[test]
+    fn half_an_answer_says_that_it_is_whole_and_fails() {
+        let answer = spoilt(Spoil::Half, CUT, None);
+        assert_eq!(answer.headers()[header::CONTENT_LENGTH], CUT.len().to_string().as_str());
+        assert!(read(answer).is_err());
+    }
+
+    #[test]
+    fn an_answer_comes_when_the_deadline_says() {
+        let began = Instant::now();
+        let answer = spoilt(Spoil::AtDeadline(-10_000), CUT, began.checked_add(Duration::from_millis(40)));
+        assert!(began.elapsed() >= Duration::from_millis(30), "{:?}", began.elapsed());
+        assert_eq!(read(answer).unwrap(), CUT);
+    }
+
+    #[test]
+    fn the_event_tells_its_kind_and_its_callers_deadline() {
+        let now = Instant::now();
+        let (deadline, kind) = read_event(br#"{"frozen": {"order": "x", "budget_ms": 700}}"#, now);
+        assert_eq!(
+            (deadline, kind.as_deref()),
+            (now.checked_add(Duration::from_millis(700)), Some("frozen"))
+        );
+        assert_eq!(read_event(br#"{"ready": {}}"#, now), (None, Some("ready".to_owned())));
+        assert_eq!(read_event(b"[]", now), (None, None));
+    }
+}
