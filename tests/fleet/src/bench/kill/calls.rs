@@ -37,23 +37,27 @@ pub struct Call {
     pub first_ns: u64,
     /// When last: it has returned after that.
     pub last_ns: u64,
+    /// The kernel's function that it waited in then.
+    pub waits_in: String,
 }
 
-/// The calls of one worker.
+/// The calls of one process.
 #[derive(Debug, Default)]
 pub struct Calls(Mutex<Vec<Call>>);
 
 impl Calls {
-    /// Looks at a process until it is over.
-    pub fn observe(&self, pid: i32, over: impl Fn() -> bool) {
+    /// Looks at a process until it is over, while something can be seen.
+    pub fn observe(&self, pid: i32, over: impl Fn() -> bool, can_be_seen: impl Fn() -> bool) {
         sys::run_first();
         let tasks = format!("/proc/{pid}/task");
         while !over() {
-            let threads = fs::read_dir(&tasks).into_iter().flatten().flatten();
+            let threads =
+                can_be_seen().then(|| fs::read_dir(&tasks)).into_iter().flatten().flatten().flatten();
             for thread in threads {
                 let seen = call_of(pid, &thread.path());
                 if let Some((mount, ioctl)) = seen {
-                    self.note(mount, ioctl, now_ns());
+                    let waits_in = fs::read_to_string(thread.path().join("wchan")).unwrap_or_default();
+                    self.note(Call { mount, ioctl, first_ns: now_ns(), last_ns: now_ns(), waits_in });
                 }
             }
             std::thread::sleep(LOOK);
@@ -61,15 +65,15 @@ impl Calls {
     }
 
     /// Seen in one look after the other it is one call.
-    fn note(&self, mount: String, ioctl: Ioctl, at_ns: u64) {
+    fn note(&self, seen: Call) {
         let mut calls = lock(&self.0);
         let same = |call: &&mut Call| {
-            let gap = at_ns.saturating_sub(call.last_ns);
-            call.mount == mount && call.ioctl == ioctl && u128::from(gap) < 4 * LOOK.as_nanos()
+            let gap = seen.first_ns.saturating_sub(call.last_ns);
+            call.mount == seen.mount && call.ioctl == seen.ioctl && u128::from(gap) < 4 * LOOK.as_nanos()
         };
         match calls.iter_mut().rev().find(same) {
-            Some(call) => call.last_ns = at_ns,
-            None => calls.push(Call { mount, ioctl, first_ns: at_ns, last_ns: at_ns }),
+            Some(call) => (call.last_ns, call.waits_in) = (seen.last_ns, seen.waits_in),
+            None => calls.push(seen),
         }
     }
 
@@ -114,11 +118,18 @@ mod tests {
     fn what_is_seen_look_after_look_is_one_call() {
         let calls = Calls::default();
         let ms = 1_000_000;
+        let seen = |ioctl, at| Call {
+            mount: "/srv".to_owned(),
+            ioctl,
+            first_ns: at * ms,
+            last_ns: at * ms,
+            waits_in: String::new(),
+        };
         for at in [10, 14, 18] {
-            calls.note("/srv".to_owned(), Ioctl::Freeze, at * ms);
+            calls.note(seen(Ioctl::Freeze, at));
         }
-        calls.note("/srv".to_owned(), Ioctl::Thaw, 20 * ms);
-        calls.note("/srv".to_owned(), Ioctl::Freeze, 90 * ms);
+        calls.note(seen(Ioctl::Thaw, 20));
+        calls.note(seen(Ioctl::Freeze, 90));
         let seen: Vec<_> =
             calls.all().into_iter().map(|call| (call.first_ns / ms, call.last_ns / ms)).collect();
         assert_eq!(seen, [(10, 18), (20, 20), (90, 90)]);

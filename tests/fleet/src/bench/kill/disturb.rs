@@ -181,7 +181,7 @@ impl Plan {
             // The answer's way takes 4 ms, and on a busy machine ten times that.
             _ => {
                 let widest = random.choice([4_000, 8_000, 20_000, 60_000]).unwrap_or(8_000);
-                1_000 - random.i64(..widest)
+                1_000 - random.i64(0..widest)
             }
         };
         Self {
@@ -387,6 +387,17 @@ mod tests {
         let drawn: BTreeSet<_> = (0..100).map(|number| Plan::of(1, number).disturbance).collect();
         let all: BTreeSet<_> = DECK.into_iter().chain([DiskShutDown]).collect();
         assert_eq!(drawn, all);
+    }
+
+    #[test]
+    fn an_answer_at_the_deadline_is_near_it_and_one_too_late_is_not() {
+        for plan in (0..2_000).map(|number| Plan::of(1, number)) {
+            match plan.disturbance {
+                AnswerAtDeadline => assert!((-60_000..=1_000).contains(&plan.offset_us), "{plan:?}"),
+                AnswerTooLate => assert!((30_000..=120_000).contains(&plan.offset_us), "{plan:?}"),
+                _ => {}
+            }
+        }
     }
 
     #[test]

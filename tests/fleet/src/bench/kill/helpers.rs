@@ -1,7 +1,7 @@
 //! The helpers of a region as they start, and the instants at which their processes die: seen from outside,
 //! in `/proc` and through pidfds.
 
-use super::calls::Calls;
+use super::calls::{Call, Calls};
 use crate::boottime::now_ns;
 use crate::processes::Process;
 use crate::sys;
@@ -24,6 +24,8 @@ const BECOMES: Duration = Duration::from_secs(2);
 pub struct Part {
     /// The process.
     pub process: Process,
+    /// What its threads were seen to wait in.
+    pub calls: Calls,
     handle: OwnedFd,
     died_ns: AtomicU64,
 }
@@ -32,7 +34,16 @@ impl Part {
     fn of(pid: i32) -> Option<Self> {
         let process = Process::find(pid)?;
         let handle = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
-        process.alive().then_some(Self { process, handle, died_ns: AtomicU64::new(0) })
+        process.alive().then(|| Self { process, calls: Calls::default(), handle, died_ns: AtomicU64::new(0) })
+    }
+
+    /// Looks at what it waits in until it is gone, while its helper freezes or thaws.
+    pub fn observe_calls(&self, of: &Helper) {
+        let freezes = || {
+            let phase = of.phase();
+            phase.is_empty() || matches!(phase.as_str(), "sf:prime" | "sf:freeze" | "sf:frozen" | "sf:thaw")
+        };
+        self.calls.observe(self.process.pid, || self.died_ns().is_some(), freezes);
     }
 
     /// Waits until every thread of it is gone, and notes when that was.
@@ -63,12 +74,18 @@ pub struct Helper {
     pub group: i32,
     /// The process that watches it, once there is one.
     pub guardian: OnceLock<Part>,
-    /// What its threads were seen to wait in.
-    pub calls: Calls,
     name: File,
 }
 
 impl Helper {
+    /// What both processes were seen to wait in.
+    #[must_use]
+    pub fn calls(&self) -> Vec<Call> {
+        let mut all = self.worker.calls.all();
+        all.extend(self.guardian.get().iter().flat_map(|guardian| guardian.calls.all()));
+        all
+    }
+
     /// The phase that the worker shows; empty once it is gone.
     #[must_use]
     pub fn phase(&self) -> String {
@@ -204,7 +221,6 @@ fn helper(pid: i32, group: i32) -> Option<Helper> {
         worker,
         group,
         guardian: OnceLock::new(),
-        calls: Calls::default(),
         name: File::open(format!("/proc/{pid}/comm")).ok()?,
     })
 }

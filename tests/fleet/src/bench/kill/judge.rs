@@ -11,6 +11,14 @@ use serde_json::Value;
 /// What is allowed beyond `max_freeze`, and after the worker's death, nanoseconds.
 pub const SLACK_NS: u64 = 100_000_000;
 
+/// A thaw that begins so late after it was due is not late by the kernel's doing alone; half of what is
+/// allowed, with the time that the look for it takes.
+const THAW_ASKED_NS: u64 = SLACK_NS / 2;
+/// One that began before it was due is the same thaw: the worker was killed while it thawed.
+const THAW_EARLY_NS: u64 = 1_000_000_000;
+/// It was seen to the end, but for the last look.
+const THAW_SEEN_NS: u64 = 20_000_000;
+
 /// One freeze of one instance as it was seen.
 #[derive(Debug)]
 pub struct Seen {
@@ -109,7 +117,7 @@ fn time(seen: &Seen, volume: &SeenVolume, stall: &Stall, judgement: &mut Judgeme
     let limit = seen.max_freeze_ns + SLACK_NS;
     if at_most > limit {
         let what = format!("{} frozen for {} at most, {} allowed", volume.name, ms(at_most), ms(limit));
-        seen.blame(what, since_ns + limit, stall.to_ns, judgement);
+        seen.blame(what, volume, (since_ns + seen.max_freeze_ns, stall.to_ns), judgement);
     } else if stall.at_most_ns() > limit {
         let took = format!("took no writes for {}", ms(stall.at_most_ns()));
         judgement.explained.push(format!(
@@ -126,7 +134,7 @@ fn time(seen: &Seen, volume: &SeenVolume, stall: &Stall, judgement: &mut Judgeme
         judgement.after_death_ns = judgement.after_death_ns.max(after);
         if after > SLACK_NS {
             let what = format!("{} frozen {} after the worker's death", volume.name, ms(after));
-            seen.blame(what, died_ns + SLACK_NS, stall.to_ns, judgement);
+            seen.blame(what, volume, (died_ns, stall.to_ns), judgement);
         }
     }
 }
@@ -143,13 +151,33 @@ impl Seen {
         Some(helper.worker_ns?.max(helper.guardian_ns?))
     }
 
-    /// A violation, unless this machine ran nothing in the time that was too long.
-    fn blame(&self, what: String, from_ns: u64, to_ns: u64, judgement: &mut Judgement) {
+    /// A violation, unless this machine ran nothing in the time that was too long, or the thaw was asked for
+    /// when it was due and the kernel took that long for it. `due_ns`: since when it should be thawed.
+    fn blame(
+        &self,
+        what: String,
+        volume: &SeenVolume,
+        (due_ns, to_ns): (u64, u64),
+        judgement: &mut Judgement,
+    ) {
+        let from_ns = due_ns + SLACK_NS;
         let over = to_ns.saturating_sub(from_ns);
         let overlap = |lag: &Stall| to_ns.min(lag.to_ns).saturating_sub(from_ns.max(lag.from_ns));
         let lagged = self.lags.iter().map(overlap).max().unwrap_or_default();
+        let thaw = volume.calls.iter().find(|call| {
+            call.ioctl == Ioctl::Thaw
+                && (due_ns.saturating_sub(THAW_EARLY_NS)..=due_ns + THAW_ASKED_NS).contains(&call.first_ns)
+                && call.last_ns + THAW_SEEN_NS >= to_ns
+        });
         if over <= lagged {
             judgement.explained.push(format!("{what}; the machine ran nothing for {}", ms(lagged)));
+        } else if let Some(thaw) = thaw {
+            judgement.explained.push(format!(
+                "{what}; FITHAW was asked for {} after that was due, and took {} in {}",
+                ms(thaw.first_ns.saturating_sub(due_ns)),
+                ms(to_ns.saturating_sub(thaw.first_ns)),
+                thaw.waits_in
+            ));
         } else {
             judgement.violations.push(format!("{what}; {} of it not explained: {self:?}", ms(over)));
         }

@@ -80,6 +80,28 @@ fn before_fifreeze_has_returned_nothing_counts_as_frozen() {
 }
 
 #[test]
+fn a_thaw_that_was_asked_for_in_time_and_waits_for_the_disk_is_explained_and_told() {
+    let mut seen = seen(Disturbance::WorkerKilled);
+    seen.volumes[0].snapshots.clear();
+    seen.helpers[0].worker_ns = Some(1_399 * MS);
+    let thaw = |first_ms: u64, last_ms: u64| Call {
+        mount: "/srv".into(),
+        ioctl: Ioctl::Thaw,
+        first_ns: first_ms * MS,
+        last_ns: last_ms * MS,
+        waits_in: "folio_wait_bit".into(),
+    };
+    seen.volumes[0].calls = vec![thaw(1_401, 1_496)];
+    let judgement = judge(&seen);
+    assert_eq!((judgement.violations.len(), judgement.after_death_ns), (0, 101 * MS), "told as it is");
+    assert!(judgement.explained[0].contains("FITHAW was asked for 2.0 ms after"), "{judgement:?}");
+    seen.volumes[0].calls = vec![thaw(1_401, 1_450)];
+    assert_eq!(violations(&seen).len(), 1, "it had returned long before");
+    seen.volumes[0].calls = vec![thaw(1_460, 1_496)];
+    assert_eq!(violations(&seen).len(), 1, "it was asked for late");
+}
+
+#[test]
 fn what_the_machine_did_not_run_is_explained_and_told() {
     let mut seen = seen(Disturbance::Nothing);
     seen.helpers.clear();

@@ -28,6 +28,9 @@ use std::time::Duration;
 /// Pause between two looks for helpers while some are awaited, and else.
 const LOOK: Duration = Duration::from_millis(4);
 const LOOK_LAZILY: Duration = Duration::from_millis(25);
+/// How often a snapshot that cannot be read is read again, and after what pause.
+const READS: usize = 5;
+const READ_AGAIN: Duration = Duration::from_millis(200);
 /// What ends by itself after a run has ended: guardians, questions to file systems.
 const ENDS: Duration = Duration::from_secs(2);
 /// How long a run and all that it started may take, seconds.
@@ -93,7 +96,7 @@ impl Running<'_> {
         let helpers: Vec<_> = helpers
             .iter()
             .filter(alive)
-            .map(|helper| (&helper.instance, helper.worker.process.pid, helper.phase(), helper.calls.all()))
+            .map(|helper| (&helper.instance, helper.worker.process.pid, helper.phase(), helper.calls()))
             .collect();
         format!("{error}: {under_way:?}; alive {helpers:?}; plans {:?}; hits {hits:?}", self.plans)
     }
@@ -320,6 +323,12 @@ fn look_for_helpers<'scope>(
                     };
                     let helper = Arc::clone(helper);
                     if helper.guardian.set(part).is_ok() {
+                        let watched = Arc::clone(&helper);
+                        scope.spawn(move || {
+                            if let Some(guardian) = watched.guardian.get() {
+                                guardian.observe_calls(&watched);
+                            }
+                        });
                         scope.spawn(move || {
                             if let Some(guardian) = helper.guardian.get() {
                                 guardian.wait_for_death();
@@ -347,10 +356,7 @@ fn begin<'scope>(scope: &'scope Scope<'scope, '_>, running: &'scope Running<'sco
     let watched = Arc::clone(&helper);
     scope.spawn(move || watched.worker.wait_for_death());
     let watched = Arc::clone(&helper);
-    scope.spawn(move || {
-        let over = || watched.worker.died_ns().is_some();
-        watched.calls.observe(watched.worker.process.pid, over);
-    });
+    scope.spawn(move || watched.worker.observe_calls(&watched));
     let planned = at.and_then(|at| Some((at, running.plans.get(at)?, running.insides.get(at)?)));
     if let Some((at, plan, inside)) = planned.filter(|(_, plan, _)| first && plan.is_by_hand()) {
         scope.spawn(move || {
@@ -391,11 +397,25 @@ fn ended_orders(client: &Client) -> Result<Vec<Ended>, BenchError> {
     Ok(ended.collect())
 }
 
+/// Reads a snapshot's bytes; again, when that fails: btrfs refuses a clone while the kernel still knows another
+/// one under the same device.
+fn bytes_of(path: &Path) -> verify::Verification {
+    let mut found = verify::verify(path);
+    for _ in 0..READS {
+        if found.error.is_none() {
+            break;
+        }
+        std::thread::sleep(READ_AGAIN);
+        found = verify::verify(path);
+    }
+    found
+}
+
 fn read(record: &SnapshotRecord, file: Option<&SnapshotFile>, round: &mut Round) -> SeenSnapshot {
     let label = record.tags.get("stillframe:consistency").cloned().unwrap_or_default();
     // Of the others one is enough to show that the check can fail.
     let wanted = label == "filesystem" || round.crash_read == 0;
-    let bytes = file.filter(|_| wanted).map(|file| verify::verify(&file.path));
+    let bytes = file.filter(|_| wanted).map(|file| bytes_of(&file.path));
     if let Some(bytes) = bytes.as_ref().filter(|_| label != "filesystem") {
         round.crash_read += 1;
         round.crash_dirty += usize::from(bytes.journal != verify::Journal::Clean);
@@ -413,7 +433,7 @@ fn seen(
     snapshots: &BTreeMap<String, Vec<SeenSnapshot>>,
 ) -> Seen {
     let mine = || helpers.iter().filter(|helper| helper.instance == inside.machine.id);
-    let calls: Vec<Call> = mine().flat_map(|helper| helper.calls.all()).collect();
+    let calls: Vec<Call> = mine().flat_map(|helper| helper.calls()).collect();
     let volumes = inside.watches.iter().zip(&inside.machine.volumes).map(|(watch, volume)| SeenVolume {
         name: format!("{} ({})", volume.mount, volume.fs),
         stalls: watch.take(),
