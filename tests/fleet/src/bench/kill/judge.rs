@@ -146,8 +146,11 @@ impl Seen {
         if self.plan.disturbance != Disturbance::BothKilled {
             return None;
         }
-        let near = |at: &u64| at.abs_diff(hit.at_ns) < SLACK_NS;
-        let helper = self.helpers.iter().find(|deaths| deaths.worker_ns.as_ref().is_some_and(near))?;
+        // A worker that is killed inside FIFREEZE dies when that returns.
+        let helper = self.helpers.iter().find(|deaths| {
+            deaths.guardian_ns.is_some_and(|at| at.abs_diff(hit.at_ns) < SLACK_NS)
+                && deaths.worker_ns.is_some_and(|at| at >= hit.at_ns)
+        })?;
         Some(helper.worker_ns?.max(helper.guardian_ns?))
     }
 

@@ -69,8 +69,13 @@ fn before_fifreeze_has_returned_nothing_counts_as_frozen() {
     let mut seen = seen(Disturbance::Nothing);
     seen.helpers.clear();
     seen.volumes[0].stalls = vec![stall(1_000, 2_120)];
-    let call =
-        |ioctl, last_ms| Call { mount: "/srv".into(), ioctl, first_ns: 1_000 * MS, last_ns: last_ms * MS };
+    let call = |ioctl, last_ms| Call {
+        mount: "/srv".into(),
+        ioctl,
+        first_ns: 1_000 * MS,
+        last_ns: last_ms * MS,
+        waits_in: String::new(),
+    };
     seen.volumes[0].calls = vec![call(Ioctl::Freeze, 1_020), call(Ioctl::Thaw, 2_110)];
     let judgement = judge(&seen);
     assert_eq!((judgement.frozen_ns, judgement.stall_ns), (1_100 * MS, 1_122 * MS));
@@ -134,6 +139,10 @@ fn with_nobody_left_it_is_the_third_lines_time() {
     let judgement = judge(&seen);
     assert_eq!(judgement.third_line_ns, Some(7_598 * MS));
     assert_eq!(judgement.violations, Vec::<String>::new());
+    seen.helpers[0].worker_ns = Some(2_000 * MS);
+    assert_eq!(judge(&seen).third_line_ns, Some(7_000 * MS), "killed inside FIFREEZE, which took its time");
+    seen.helpers[0].guardian_ns = Some(1_900 * MS);
+    assert!(!violations(&seen).is_empty(), "the guardian was not killed with it");
 }
 
 #[test]
