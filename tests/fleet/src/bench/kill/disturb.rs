@@ -32,7 +32,7 @@ pub enum Disturbance {
     GuardianKilled,
     /// SIGKILL to the worker's process group, as SSM's agent does at a timeout and on cancel.
     GroupKilled,
-    /// SIGKILL to worker and guardian, one right after the other.
+    /// SIGKILL to worker and guardian, one right after the other, or while both are stopped.
     BothKilled,
     /// SIGSTOP to the worker; later it is continued or killed.
     WorkerStopped,
@@ -309,9 +309,13 @@ fn act(plan: &Plan, helper: &Helper, inside: &Inside, client: &Client, hit: &mut
         }
         BothKilled => {
             let both = [Some(*worker), guardian];
-            let order: [usize; 2] = if plan.variant { [0, 1] } else { [1, 0] };
-            for process in order.into_iter().filter_map(|at| both.get(at).copied().flatten()) {
-                process.signal(SIGKILL);
+            let order: [usize; 2] = if plan.pick % 2 == 0 { [0, 1] } else { [1, 0] };
+            // Who is left for a few microseconds thaws; stopped before, neither does.
+            let signals: &[i32] = if plan.variant { &[SIGSTOP, SIGKILL] } else { &[SIGKILL] };
+            for signal in signals {
+                for process in order.iter().filter_map(|at| both.get(*at).copied().flatten()) {
+                    process.signal(*signal);
+                }
             }
         }
         WorkerStopped => then = stop(&helper.worker),
