@@ -1,7 +1,7 @@
 //! The campaign in numbers.
 
-use super::disturb::Disturbance;
 use super::judge::{Judgement, Seen};
+use super::plan::Disturbance;
 use super::stage::Outcome;
 use serde::Serialize;
 use std::collections::BTreeMap;

@@ -2,7 +2,8 @@
 //! out.
 
 use super::calls::{Call, Ioctl};
-use super::disturb::{Disturbance, Hit, Plan};
+use super::disturb::Hit;
+use super::plan::{Disturbance, Plan};
 use super::watch::Stall;
 use crate::disks::CutRecord;
 use crate::verify::Verification;

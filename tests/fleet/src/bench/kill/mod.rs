@@ -11,15 +11,18 @@ mod figures;
 mod helpers;
 mod inside;
 mod judge;
+mod looks;
+mod plan;
+mod running;
 mod site;
 mod stage;
 mod watch;
 
 use super::BenchError;
 use crate::sync::lock;
-use disturb::Plan;
 use fastrand::Rng;
 use figures::Figures;
+use plan::Plan;
 use serde_json::json;
 use site::INSTANCES;
 use stage::{Round, Stage};
@@ -98,6 +101,7 @@ fn act(
 }
 
 fn add(figures: &mut Figures, round: Round) {
+    let before = figures.violations.len();
     for (seen, outcome) in round.freezes {
         let judgement = judge::judge(&seen);
         figures.add(&seen, &outcome, judgement);
@@ -105,4 +109,8 @@ fn add(figures: &mut Figures, round: Round) {
     figures.crash_read += round.crash_read;
     figures.crash_dirty += round.crash_dirty;
     figures.violations.extend(round.violations);
+    // At once, too: a campaign takes a while, and may be ended before it is over.
+    for violation in figures.violations.iter().skip(before) {
+        eprintln!("VIOLATION {violation}");
+    }
 }

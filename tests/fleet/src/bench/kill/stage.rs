@@ -1,36 +1,31 @@
 //! A region in which round after round of freezes is run, disturbed and looked at.
 
 use super::calls::Call;
-use super::disturb::{Hit, Plan, disturb};
-use super::helpers::{Found, Helper, Scan};
+use super::disturb::Hit;
+use super::helpers::{Helper, Scan};
 use super::inside::{DOWN, Inside};
-use super::judge::{Deaths, Seen, SeenSnapshot, SeenVolume, verdict_of};
+use super::judge::{Deaths, Seen, SeenSnapshot, SeenVolume};
+use super::looks::{ended_orders, read};
+use super::plan::Plan;
+use super::running::{Running, look_for_helpers};
 use super::site::{INSTANCES, Site};
 use super::watch::{Stall, Watch};
 use crate::bench::{BenchError, io, next_day, policy, region, start, wait};
 use crate::boottime::now_ns;
-use crate::client::{Client, SnapshotFile, SnapshotRecord};
-use crate::disks::CutRecord;
+use crate::client::Client;
 use crate::outside;
 use crate::process::FleetProcess;
 use crate::processes;
 use crate::sync::lock;
-use crate::{sys, verify};
+use crate::sys;
 use fastrand::Rng;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
-use std::thread::Scope;
 use std::time::Duration;
 
-/// Pause between two looks for helpers while some are awaited, and else.
-const LOOK: Duration = Duration::from_millis(4);
-const LOOK_LAZILY: Duration = Duration::from_millis(25);
-/// How often a snapshot that cannot be read is read again, and after what pause.
-const READS: usize = 5;
-const READ_AGAIN: Duration = Duration::from_millis(200);
 /// What ends by itself after a run has ended: guardians, questions to file systems.
 const ENDS: Duration = Duration::from_secs(2);
 /// How long a run and all that it started may take, seconds.
@@ -71,35 +66,6 @@ pub struct Outcome {
     pub filesystem: usize,
     /// How many are not.
     pub crash: usize,
-}
-
-/// What is going on while a run runs.
-struct Running<'a> {
-    plans: &'a [Plan],
-    insides: &'a [Inside],
-    client: &'a Client,
-    helpers: Mutex<Vec<Arc<Helper>>>,
-    hits: Mutex<BTreeMap<usize, Hit>>,
-    over: AtomicBool,
-}
-
-impl Running<'_> {
-    /// What has not ended, and what was done to it.
-    fn what_runs(&self, error: &BenchError) -> String {
-        let under_way = self.client.under_way().ok();
-        let hits = lock(&self.hits).clone();
-        let alive = |helper: &&Arc<Helper>| {
-            let guardian = helper.guardian.get();
-            helper.worker.died_ns().is_none() || guardian.is_some_and(|part| part.died_ns().is_none())
-        };
-        let helpers = lock(&self.helpers);
-        let helpers: Vec<_> = helpers
-            .iter()
-            .filter(alive)
-            .map(|helper| (&helper.instance, helper.worker.process.pid, helper.phase(), helper.calls()))
-            .collect();
-        format!("{error}: {under_way:?}; alive {helpers:?}; plans {:?}; hits {hits:?}", self.plans)
-    }
 }
 
 impl Stage {
@@ -305,123 +271,6 @@ impl Stage {
         }
         Ok(())
     }
-}
-
-/// Finds helpers until the run is over; watches each, and disturbs the first of each instance.
-fn look_for_helpers<'scope>(
-    scope: &'scope Scope<'scope, '_>,
-    running: &'scope Running<'scope>,
-    scan: &mut Scan,
-) {
-    while !running.over.load(SeqCst) {
-        for found in scan.look().unwrap_or_default() {
-            match found {
-                Found::Guardian(of, part) => {
-                    let helpers = lock(&running.helpers);
-                    let Some(helper) = helpers.iter().find(|one| one.worker.process.pid == of) else {
-                        continue;
-                    };
-                    let helper = Arc::clone(helper);
-                    if helper.guardian.set(part).is_ok() {
-                        let watched = Arc::clone(&helper);
-                        scope.spawn(move || {
-                            if let Some(guardian) = watched.guardian.get() {
-                                guardian.observe_calls(&watched);
-                            }
-                        });
-                        scope.spawn(move || {
-                            if let Some(guardian) = helper.guardian.get() {
-                                guardian.wait_for_death();
-                            }
-                        });
-                    }
-                }
-                Found::Helper(helper) => begin(scope, running, Arc::new(helper)),
-            }
-        }
-        let helpers = lock(&running.helpers);
-        let complete = helpers.len() >= running.plans.len()
-            && helpers
-                .iter()
-                .all(|helper| helper.guardian.get().is_some() || helper.worker.died_ns().is_some());
-        drop(helpers);
-        std::thread::sleep(if complete { LOOK_LAZILY } else { LOOK });
-    }
-}
-
-fn begin<'scope>(scope: &'scope Scope<'scope, '_>, running: &'scope Running<'scope>, helper: Arc<Helper>) {
-    let at = running.insides.iter().position(|inside| inside.machine.id == helper.instance);
-    let first = lock(&running.helpers).iter().all(|other| other.instance != helper.instance);
-    lock(&running.helpers).push(Arc::clone(&helper));
-    let watched = Arc::clone(&helper);
-    scope.spawn(move || watched.worker.wait_for_death());
-    let watched = Arc::clone(&helper);
-    scope.spawn(move || watched.worker.observe_calls(&watched));
-    let planned = at.and_then(|at| Some((at, running.plans.get(at)?, running.insides.get(at)?)));
-    if let Some((at, plan, inside)) = planned.filter(|(_, plan, _)| first && plan.is_by_hand()) {
-        scope.spawn(move || {
-            sys::run_first();
-            if let Some(hit) = disturb(plan, &helper, inside, running.client) {
-                lock(&running.hits).insert(at, hit);
-            }
-        });
-    }
-}
-
-/// An order that has ended.
-struct Ended {
-    instance: String,
-    verdict: String,
-}
-
-/// The newest orders that SSM knows of, one run's at most.
-fn ended_orders(client: &Client) -> Result<Vec<Ended>, BenchError> {
-    let asked = json!({
-        "Details": true, "MaxResults": 50,
-        "Filters": [{"key": "DocumentName", "value": "Stillframe-Freeze"}]
-    });
-    let listed = client.ssm("ListCommandInvocations", &asked).map_err(region("list the orders"))?;
-    let all = listed.get("CommandInvocations").and_then(Value::as_array).cloned().unwrap_or_default();
-    let comment = |one: &Value| one.get("Comment").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let run = all.iter().map(&comment).find(|comment| comment != "second").unwrap_or_default();
-    let ended = all.iter().filter(|one| comment(one) == run).map(|one| {
-        let text = |path: &str| one.pointer(path).and_then(Value::as_str).unwrap_or_default();
-        let printed = text("/CommandPlugins/0/Output");
-        let mut verdict = verdict_of(printed);
-        if verdict == "no report" {
-            let code = one.pointer("/CommandPlugins/0/ResponseCode").and_then(Value::as_i64).unwrap_or(-1);
-            verdict = format!("no report (exit {code})");
-        }
-        Ended { instance: text("/InstanceId").to_owned(), verdict }
-    });
-    Ok(ended.collect())
-}
-
-/// Reads a snapshot's bytes; again, when that fails: btrfs refuses a clone while the kernel still knows another
-/// one under the same device.
-fn bytes_of(path: &Path) -> verify::Verification {
-    let mut found = verify::verify(path);
-    for _ in 0..READS {
-        if found.error.is_none() {
-            break;
-        }
-        std::thread::sleep(READ_AGAIN);
-        found = verify::verify(path);
-    }
-    found
-}
-
-fn read(record: &SnapshotRecord, file: Option<&SnapshotFile>, round: &mut Round) -> SeenSnapshot {
-    let label = record.tags.get("stillframe:consistency").cloned().unwrap_or_default();
-    // Of the others one is enough to show that the check can fail.
-    let wanted = label == "filesystem" || round.crash_read == 0;
-    let bytes = file.filter(|_| wanted).map(|file| bytes_of(&file.path));
-    if let Some(bytes) = bytes.as_ref().filter(|_| label != "filesystem") {
-        round.crash_read += 1;
-        round.crash_dirty += usize::from(bytes.journal != verify::Journal::Clean);
-    }
-    let cut = file.and_then(|file| CutRecord::read(&file.path).ok());
-    SeenSnapshot { id: record.id.clone(), label, cut, bytes }
 }
 
 fn seen(
