@@ -46,6 +46,8 @@ pub struct SeenVolume {
     pub stalls: Vec<Stall>,
     /// When it was seen being frozen and thawed.
     pub calls: Vec<Call>,
+    /// Whether it had become read-only: then it takes no writes at any time.
+    pub read_only: bool,
     /// Its snapshots of this run.
     pub snapshots: Vec<SeenSnapshot>,
 }
@@ -215,7 +217,7 @@ fn label(seen: &Seen, volume: &SeenVolume, snapshot: &SeenSnapshot, judgement: &
     }
     let Some(cut) = &snapshot.cut else { return lie("nobody knows when it was cut".to_owned()) };
     let frozen = |stall: &Stall| stall.surely_spans(cut.begun_ns, cut.ended_ns);
-    if !volume.stalls.iter().any(frozen) {
+    if !volume.read_only && !volume.stalls.iter().any(frozen) {
         lie("its file system was not seen frozen around the cut".to_owned());
     }
     if seen.helpers.iter().any(|deaths| deaths.guardian_ns.is_some_and(|at| at < cut.ended_ns)) {

@@ -33,6 +33,7 @@ fn seen(disturbance: Disturbance) -> Seen {
             name: "/srv".into(),
             stalls: vec![stall(1_000, 1_500)],
             calls: vec![],
+            read_only: false,
             snapshots: vec![snapshot],
         }],
         helpers: vec![Deaths { worker_ns: Some(1_510 * MS), guardian_ns: Some(1_505 * MS) }],
@@ -177,6 +178,8 @@ fn a_label_from_a_broken_window_is_a_lie_whatever_the_bytes_say() {
     let mut one = seen(Disturbance::Nothing);
     one.volumes[0].stalls = vec![stall(1_201, 1_500)];
     says(&one, "not seen frozen around the cut");
+    one.volumes[0].read_only = true;
+    assert_eq!(violations(&one), Vec::<String>::new(), "nothing could write anyway");
 }
 
 #[test]

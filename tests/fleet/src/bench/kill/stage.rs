@@ -238,7 +238,11 @@ impl Stage {
     /// Instances with a full or shut down file system are stopped and started: their load has ended.
     fn start_anew(&mut self, hits: &BTreeMap<usize, Hit>) -> Result<(), BenchError> {
         let ends = |hit: &Hit| hit.note.starts_with("filled") || hit.note.starts_with(DOWN);
-        let which: Vec<usize> = hits.iter().filter(|(_, hit)| ends(hit)).map(|(at, _)| *at).collect();
+        let mut which: BTreeSet<usize> =
+            hits.iter().filter(|(_, hit)| ends(hit)).map(|(at, _)| *at).collect();
+        // A full btrfs may give up later, too.
+        let broken = |inside: &Inside| inside.watches.iter().any(Watch::is_read_only);
+        which.extend(self.insides.iter().enumerate().filter(|(_, inside)| broken(inside)).map(|(at, _)| at));
         if which.is_empty() {
             return Ok(());
         }
@@ -287,6 +291,7 @@ fn seen(
         name: format!("{} ({})", volume.mount, volume.fs),
         stalls: watch.take(),
         calls: calls.iter().filter(|call| call.mount == volume.mount).cloned().collect(),
+        read_only: watch.is_read_only(),
         snapshots: snapshots.get(&volume.id).cloned().unwrap_or_default(),
     });
     // One that never had a guardian has frozen nothing: refused, like a second freeze, or ended before.

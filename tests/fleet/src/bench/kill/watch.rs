@@ -9,6 +9,7 @@ use crate::sync::lock;
 use crate::sys;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode, OFlags, open, unlinkat};
+use rustix::io::Errno;
 use std::ffi::{CStr, CString};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
@@ -58,6 +59,7 @@ impl Stall {
 struct Shared {
     stop: AtomicBool,
     answered_ns: AtomicU64,
+    read_only: AtomicBool,
     stalls: Mutex<Vec<Stall>>,
 }
 
@@ -105,6 +107,13 @@ impl Watch {
         self.shared.answered_ns.load(SeqCst)
     }
 
+    /// Whether the file system has become read-only, as one does that has met an error. Nobody waits for a
+    /// thaw of such a one: nothing is written to it, frozen or not.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.shared.read_only.load(SeqCst)
+    }
+
     /// What it has seen since it was asked last.
     #[must_use]
     pub fn take(&self) -> Vec<Stall> {
@@ -137,7 +146,7 @@ fn watch(shared: &Shared, dir: Option<&OwnedFd>) {
         // Of the machine alone the pause itself is the question.
         let from_ns = if dir.is_some() { now_ns() } else { asked_ns };
         if let Some(dir) = dir {
-            ask(dir.as_fd(), &name);
+            shared.read_only.store(ask(dir.as_fd(), &name) == Err(Errno::ROFS), SeqCst);
         }
         let to_ns = now_ns();
         if to_ns.saturating_sub(from_ns) > NOTICEABLE_NS {
@@ -149,8 +158,8 @@ fn watch(shared: &Shared, dir: Option<&OwnedFd>) {
 }
 
 /// Refused in any case; what counts is when.
-fn ask(dir: BorrowedFd<'_>, name: &CStr) {
-    let _ = unlinkat(dir, name, AtFlags::empty());
+fn ask(dir: BorrowedFd<'_>, name: &CStr) -> rustix::io::Result<()> {
+    unlinkat(dir, name, AtFlags::empty())
 }
 
 #[cfg(test)]
