@@ -205,6 +205,14 @@ impl Client {
         self.get::<Quiet>("quiet").map(|answer| answer.quiet)
     }
 
+    /// What is under way.
+    ///
+    /// # Errors
+    /// The region does not answer.
+    pub fn under_way(&self) -> Result<crate::region::UnderWay, ClientError> {
+        self.get::<Quiet>("quiet").map(|answer| answer.under_way)
+    }
+
     // ---- Machines.
 
     /// The mounts of every instance that runs, as the kernel has them.

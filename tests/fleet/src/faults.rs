@@ -28,6 +28,25 @@ pub enum Fault {
     /// The commands that run on the instance that the call is about, or comes from, are killed before
     /// it happens.
     KillCommands,
+    /// It happens, and the answer is spoilt.
+    Spoil(Spoil),
+}
+
+/// What is wrong with an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spoil {
+    /// The connection is reset instead.
+    Reset,
+    /// Its second half does not come: the connection closes.
+    Half,
+    /// Its second half does not come: nothing more does.
+    HalfAndHang,
+    /// The cut in it is of another run.
+    OtherRun,
+    /// The cut in it lacks its last volume.
+    MissingVolume,
+    /// It is held until so many microseconds after the caller's deadline; before it, when negative.
+    AtDeadline(i64),
 }
 
 /// Why a fault was not accepted.
@@ -38,7 +57,8 @@ pub enum FaultError {
     Operation(String),
     /// There is no such fault.
     #[error(
-        "fault: {0:?} is none of throttle, error500, drop-response, delay-ms:N, hang, kill-caller, kill-commands"
+        "fault: {0:?} is none of throttle, error500, drop-response, delay-ms:N, hang, kill-caller, \
+         kill-commands, reset, half-answer, half-answer-hang, other-run, missing-volume, at-deadline-us:N"
     )]
     Fault(String),
 }
@@ -49,7 +69,9 @@ pub enum FaultError {
 pub struct FaultOrder {
     /// The operation.
     pub op: String,
-    /// `throttle`, `error500`, `drop-response`, `delay-ms:N`, `hang`, `kill-caller`, `kill-commands`.
+    /// `throttle`, `error500`, `drop-response`, `delay-ms:N`, `hang`, `kill-caller`, `kill-commands`, or
+    /// what spoils an answer: `reset`, `half-answer`, `half-answer-hang`; of the signal function's FROZEN
+    /// only: `other-run`, `missing-volume`, `at-deadline-us:N`.
     pub fault: String,
     /// How many calls it hits.
     #[serde(default = "once")]
@@ -59,6 +81,8 @@ pub struct FaultOrder {
     pub after: u64,
     /// Only invocations of this function.
     pub function: Option<String>,
+    /// Only invocations with an event of this kind, its first key: `ready`, `frozen`.
+    pub event: Option<String>,
     /// Only calls of this function, or of this instance.
     pub caller: Option<String>,
 }
@@ -76,6 +100,8 @@ pub struct Call<'a> {
     pub caller: &'a Caller,
     /// For `Invoke`, the function.
     pub function: Option<&'a str>,
+    /// For `Invoke`, the kind of the event.
+    pub event: Option<&'a str>,
 }
 
 #[derive(Debug)]
@@ -128,6 +154,7 @@ impl Armed {
     fn matches(&self, call: Call<'_>) -> bool {
         self.operation == call.operation
             && self.order.function.as_deref().is_none_or(|function| call.function == Some(function))
+            && self.order.event.as_deref().is_none_or(|event| call.event == Some(event))
             && self.order.caller.as_deref().is_none_or(|caller| call.caller.name() == caller)
     }
 }
@@ -140,7 +167,16 @@ fn read(fault: &str) -> Option<Fault> {
         "hang" => Fault::Hang,
         "kill-caller" => Fault::KillCaller,
         "kill-commands" => Fault::KillCommands,
-        _ => Fault::Delay(Duration::from_millis(fault.strip_prefix("delay-ms:")?.parse().ok()?)),
+        "reset" => Fault::Spoil(Spoil::Reset),
+        "half-answer" => Fault::Spoil(Spoil::Half),
+        "half-answer-hang" => Fault::Spoil(Spoil::HalfAndHang),
+        "other-run" => Fault::Spoil(Spoil::OtherRun),
+        "missing-volume" => Fault::Spoil(Spoil::MissingVolume),
+        _ => match fault.split_once(':')? {
+            ("delay-ms", ms) => Fault::Delay(Duration::from_millis(ms.parse().ok()?)),
+            ("at-deadline-us", us) => Fault::Spoil(Spoil::AtDeadline(us.parse().ok()?)),
+            _ => return None,
+        },
     })
 }
 

@@ -9,7 +9,7 @@ fn backup() -> Caller {
 }
 
 fn call<'a>(operation: &str, caller: &'a Caller, function: Option<&'a str>) -> Call<'a> {
-    Call { operation: operation::named(operation).unwrap(), caller, function }
+    Call { operation: operation::named(operation).unwrap(), caller, function, event: None }
 }
 
 #[test]
@@ -64,6 +64,16 @@ fn what_does_not_exist_is_refused_by_name() {
     assert!(refusal(r#"{"op": "CreateTags", "fault": "delay-ms:soon"}"#).contains("delay-ms:soon"));
     let unknown = serde_json::from_str::<FaultOrder>(r#"{"op": "CreateTags", "fault": "hang", "time": 1}"#);
     assert!(unknown.unwrap_err().to_string().contains("time"));
+}
+
+#[test]
+fn a_fault_may_be_for_one_kind_of_event() {
+    let faults = Faults::default();
+    faults.add(order(r#"{"op": "Invoke", "fault": "at-deadline-us:-1500", "event": "frozen"}"#)).unwrap();
+    let caller = Caller::Instance("i-0aaaaaaaaaaaaaaa1".to_owned());
+    let signal = |event| Call { event: Some(event), ..call("Invoke", &caller, Some("signal")) };
+    assert_eq!(faults.take(signal("ready")), None);
+    assert_eq!(faults.take(signal("frozen")), Some(Fault::Spoil(Spoil::AtDeadline(-1500))));
 }
 
 #[test]

@@ -74,6 +74,21 @@ enum Bench {
         #[arg(long)]
         json: bool,
     },
+    /// Freezes under load, each hit at a random instant by what can happen to one: are the promises kept?
+    Kill {
+        /// Freezes, of 1 to 4 file systems each.
+        #[arg(long, default_value_t = 100)]
+        runs: usize,
+        /// Where the random numbers start.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Where the images lie instead of the temporary directory; `/dev/shm` is in memory.
+        #[arg(long)]
+        dir: Option<PathBuf>,
+        /// Prints one line of JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// What starting a function costs, beside the same in Python.
     Functions {
         /// Where the programs `backup` and `signal` lie.
@@ -101,6 +116,10 @@ fn main() -> ExitCode {
         Command::Bench(Bench::Freeze(options)) => bench::freeze::run(&options).map_err(Into::into),
         Command::Bench(Bench::Labels { runs, seed, json }) => {
             kept(bench::labels::run(runs, seed, json).map_err(Into::into))
+        }
+        Command::Bench(Bench::Kill { runs, seed, dir, json }) => {
+            let dir = dir.unwrap_or_else(std::env::temp_dir);
+            kept(bench::kill::run(runs, seed, &dir, json).map_err(Into::into))
         }
         Command::Bench(Bench::Functions { functions, python, runs, json }) => {
             bench::functions::run(&functions, &python, runs, json).map_err(Into::into)

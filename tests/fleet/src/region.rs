@@ -21,6 +21,19 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+/// How much is under way in a region.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct UnderWay {
+    /// Calls whose effect is not complete.
+    pub calls: usize,
+    /// Invocations that run or are queued.
+    pub invocations: usize,
+    /// Commands that have not ended.
+    pub commands: usize,
+    /// Instances between two states.
+    pub instances: usize,
+}
+
 /// A region.
 pub struct Region {
     /// `eu-central-1`.
@@ -122,14 +135,17 @@ impl Region {
         format!("arn:aws:lambda:{}:{}:function:{name}", self.name, self.account)
     }
 
-    /// Whether nothing is under way: no call, no invocation, no command, no instance between two states.
+    /// What is under way: calls, invocations, commands, instances between two states.
     #[must_use]
-    pub fn is_quiet(&self) -> bool {
+    pub fn under_way(&self) -> UnderWay {
         let settled = |state| matches!(state, InstanceState::Running | InstanceState::Stopped);
-        self.in_flight.load(Ordering::SeqCst) == 0
-            && self.functions.under_way() == 0
-            && self.commands.all_ended()
-            && lock(&self.inventory).instances.values().all(|instance| settled(instance.state))
+        let moving = lock(&self.inventory).instances.values().filter(|one| !settled(one.state)).count();
+        UnderWay {
+            calls: self.in_flight.load(Ordering::SeqCst),
+            invocations: self.functions.under_way(),
+            commands: self.commands.under_way(),
+            instances: moving,
+        }
     }
 
     /// Ends what the region has started: functions, commands, machines.

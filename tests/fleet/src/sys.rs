@@ -1,5 +1,5 @@
-//! The system calls that no library wraps safely: loop devices, thawing, and a mount namespace of
-//! one's own. The only file of the package with `unsafe` in it.
+//! The system calls that no library wraps safely: loop devices, thawing, shutting a file system down, a
+//! mount namespace of one's own, the scheduler, and how a connection ends. The only file of the package with `unsafe` in it.
 //!
 //! Each function is one call and knows nothing of volumes or instances.
 #![allow(unsafe_code)]
@@ -16,6 +16,9 @@ const LO_FLAGS_DIRECT_IO: u32 = 16;
 
 /// `_IOWR('X', 120, int)`.
 const FITHAW: Opcode = ioctl::opcode::read_write::<libc::c_int>(b'X', 120);
+
+/// `XFS_IOC_GOINGDOWN` and `EXT4_IOC_SHUTDOWN`, `_IOR('X', 125, __u32)`.
+const GOING_DOWN: Opcode = ioctl::opcode::read::<u32>(b'X', 125);
 
 /// `struct loop_info64` of `linux/loop.h`.
 #[repr(C)]
@@ -102,6 +105,43 @@ pub fn loop_configure(device: impl AsFd, file: impl AsFd) -> io::Result<()> {
 pub fn thaw(file: impl AsFd) -> io::Result<()> {
     // SAFETY: the kernel ignores the argument of this opcode.
     unsafe { ioctl::ioctl(file, IntegerSetter::<FITHAW>::new_usize(0)) }
+}
+
+/// Shuts the file system down that the open file lies on, as if its disk were gone: XFS and ext4. Nothing
+/// that is not on the disk yet comes there any more.
+///
+/// # Errors
+/// `ENOTTY`: its type has no such call. Others as ioctl(2).
+pub fn shut_down(file: impl AsFd) -> io::Result<()> {
+    /// Neither the log nor data is written first.
+    const NO_LOG_FLUSH: u32 = 2;
+    // SAFETY: the opcode takes a pointer to a 32-bit word, which the kernel only reads.
+    unsafe { ioctl::ioctl(file, Setter::<GOING_DOWN, u32>::new(NO_LOG_FLUSH)) }
+}
+
+/// Lets the calling thread run before all ordinary ones and the helper's. Best effort: without the right to
+/// it, nothing changes. Its children start as ordinary ones.
+pub fn run_first() {
+    // SAFETY: `sched_param` is plain data, for which zero is valid.
+    let mut param: libc::sched_param = unsafe { std::mem::zeroed() };
+    param.sched_priority = 2;
+    // SAFETY: `param` outlives the call; 0 is the calling thread.
+    unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, &raw const param) };
+}
+
+/// Has a connection end with a reset instead of in peace when its last descriptor is closed.
+///
+/// # Errors
+/// As setsockopt(2).
+pub fn reset_on_close(socket: impl AsFd) -> std::io::Result<()> {
+    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+    let size = u32::try_from(size_of::<libc::linger>()).unwrap_or_default();
+    // SAFETY: the kernel reads one `struct linger`, which outlives the call.
+    let outcome = unsafe {
+        let socket = socket.as_fd().as_raw_fd();
+        libc::setsockopt(socket, libc::SOL_SOCKET, libc::SO_LINGER, (&raw const linger).cast(), size)
+    };
+    if outcome == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 
 pub mod freeze;
 pub mod functions;
+pub mod kill;
 pub mod labels;
 
 use crate::client::{Client, ClientError};

@@ -30,7 +30,7 @@ pub async fn serve(State(region): State<Arc<Region>>, request: Request) -> Respo
                 let message = format!("The fleet has no operation {target}.");
                 return Protocol::Json.error(&ApiError::new("UnknownOperationException", message));
             };
-            let call = Call { protocol: Protocol::Json, operation, caller, function: None, instance: None };
+            let call = Call::of(Protocol::Json, operation, caller, None);
             let trail = service.ends_with(CLOUDTRAIL);
             if !trail && service != SSM {
                 return unreadable(Protocol::Json, &format!("the fleet has no service {service}"));
@@ -59,7 +59,7 @@ pub async fn serve(State(region): State<Arc<Region>>, request: Request) -> Respo
                 return Protocol::Ec2.error(&ApiError::new("InvalidAction", message));
             };
             let instance = query.instance().map(str::to_owned);
-            let call = Call { protocol: Protocol::Ec2, operation, caller, function: None, instance };
+            let call = Call::of(Protocol::Ec2, operation, caller, instance);
             let region_of_effect = Arc::clone(&region);
             call.serve(region, Pace::Whole, async move {
                 let children = ec2::serve(&region_of_effect, query).await?;

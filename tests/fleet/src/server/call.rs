@@ -3,6 +3,7 @@
 
 use super::Lost;
 use super::protocol::Protocol;
+use super::spoil::spoil;
 use crate::api_error::ApiError;
 use crate::caller::Caller;
 use crate::faults::{self, Fault};
@@ -28,6 +29,10 @@ pub struct Call {
     pub caller: Caller,
     /// For `Invoke`, the function.
     pub function: Option<&'static str>,
+    /// For `Invoke`, the kind of the event.
+    pub event: Option<String>,
+    /// When the caller gives the answer up, where it has said so.
+    pub deadline: Option<std::time::Instant>,
     /// The instance that the call is about, if it is about one.
     pub instance: Option<String>,
 }
@@ -42,13 +47,23 @@ pub enum Pace {
 }
 
 impl Call {
+    /// A call of an operation that is no function's.
+    pub fn of(protocol: Protocol, operation: &'static str, caller: Caller, instance: Option<String>) -> Self {
+        Self { protocol, operation, caller, function: None, event: None, deadline: None, instance }
+    }
+
     /// Serves the call. The effect comes after half of the latency, so that neither a freeze that is late
     /// nor a thaw that is early can go unnoticed.
     pub async fn serve<F>(self, region: Arc<Region>, pace: Pace, effect: F) -> Response<Body>
     where
         F: Future<Output = Result<Response<Body>, ApiError>> + Send + 'static,
     {
-        let seen = faults::Call { operation: self.operation, caller: &self.caller, function: self.function };
+        let seen = faults::Call {
+            operation: self.operation,
+            caller: &self.caller,
+            function: self.function,
+            event: self.event.as_deref(),
+        };
         region.calls.count(seen);
         if !self.caller.may(self.operation, self.function) {
             return self.protocol.error(&self.protocol.denied(self.operation, self.caller.name()));
@@ -100,6 +115,7 @@ impl Call {
                 }
                 lost()
             }
+            Some(Fault::Spoil(how)) => spoil(how, answer, self.deadline).await,
             _ => answer,
         };
         region.in_flight.fetch_sub(1, Ordering::SeqCst);

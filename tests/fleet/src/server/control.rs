@@ -7,7 +7,7 @@ use super::control_bodies::{
 use crate::clock::iso;
 use crate::faults::FaultOrder;
 use crate::machine::{MachineError, Machines};
-use crate::region::Region;
+use crate::region::{Region, UnderWay};
 use crate::sync::lock;
 use axum::Router;
 use axum::body::Bytes;
@@ -105,7 +105,8 @@ async fn advance(State(region): Shared, Sent(by): Sent<Advance>) -> Json<Time> {
 }
 
 async fn quiet(State(region): Shared) -> Json<Quiet> {
-    Json(Quiet { quiet: region.is_quiet() })
+    let under_way = region.under_way();
+    Json(Quiet { quiet: under_way == UnderWay::default(), under_way })
 }
 
 async fn state(State(region): Shared) -> Result<Json<Mounts>, Refusal> {

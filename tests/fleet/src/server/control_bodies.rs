@@ -60,6 +60,8 @@ pub struct Time {
 pub struct Quiet {
     /// Whether nothing is under way.
     pub quiet: bool,
+    /// What is, else.
+    pub under_way: crate::region::UnderWay,
 }
 
 /// `POST /_fleet/snapshots/<id>`.

@@ -3,6 +3,7 @@
 use super::aws::header_text;
 use super::call::{Call, Pace};
 use super::protocol::{self, Protocol};
+use super::spoil::read_event;
 use crate::api_error::ApiError;
 use crate::lambda;
 use crate::region::Region;
@@ -10,6 +11,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// `POST /2015-03-31/functions/<name or ARN>/invocations`.
 pub async fn invoke(
@@ -20,7 +22,8 @@ pub async fn invoke(
 ) -> Response<Body> {
     let caller = region.callers.of(header_text(&headers, header::AUTHORIZATION.as_str()));
     let function = lambda::named(&name);
-    let call = Call { protocol: Protocol::Rest, operation: "Invoke", caller, function, instance: None };
+    let (deadline, event) = read_event(&payload, Instant::now());
+    let call = Call { function, event, deadline, ..Call::of(Protocol::Rest, "Invoke", caller, None) };
     let kind = header_text(&headers, "x-amz-invocation-type").unwrap_or("RequestResponse").to_owned();
     let region_of_effect = Arc::clone(&region);
     call.serve(region, Pace::Added, async move {

@@ -7,6 +7,7 @@ mod control;
 pub mod control_bodies;
 mod functions;
 mod protocol;
+mod spoil;
 
 use crate::imds;
 use crate::region::Region;
@@ -19,7 +20,9 @@ use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
+use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -29,6 +32,10 @@ const LARGEST_REQUEST: usize = 16 << 20;
 /// An answer that carries this is not sent: the connection closes instead.
 #[derive(Debug, Clone, Copy)]
 pub struct Lost;
+
+/// An answer that carries this is not sent: the connection is reset instead.
+#[derive(Debug, Clone, Copy)]
+pub struct Reset;
 
 /// Why a connection was closed in the middle of a request.
 #[derive(Debug, thiserror::Error)]
@@ -83,17 +90,32 @@ async fn connection(stream: TcpStream, router: Router) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "failed to set TCP_NODELAY");
     }
+    // Closed last of all, when it has been decided how.
+    let last = stream.as_fd().try_clone_to_owned();
+    let reset = Arc::new(AtomicBool::new(false));
+    let resets = Arc::clone(&reset);
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |request: Request<Incoming>| {
         let answer = router.call(request.map(Body::new));
+        let resets = Arc::clone(&resets);
         async move {
             let answer: Response<Body> = answer.await.unwrap_or_else(|never| match never {});
+            if answer.extensions().get::<Reset>().is_some() {
+                resets.store(true, Ordering::Relaxed);
+                return Err(LostAnswer);
+            }
             if answer.extensions().get::<Lost>().is_some() { Err(LostAnswer) } else { Ok(answer) }
         }
     });
     let served = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     if let Err(error) = served.await {
         tracing::debug!(%error, "a connection ended");
+    }
+    if let Ok(last) = last
+        && reset.load(Ordering::Relaxed)
+        && let Err(error) = crate::sys::reset_on_close(&last)
+    {
+        tracing::warn!(%error, "failed to reset a connection, which is closed instead");
     }
 }
 

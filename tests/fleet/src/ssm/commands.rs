@@ -156,10 +156,10 @@ impl Commands {
         there.filter_map(|invocation| invocation.running.clone()).collect()
     }
 
-    /// Whether no command is on its way or runs.
+    /// How many commands are on their way or run.
     #[must_use]
-    pub fn all_ended(&self) -> bool {
-        lock(&self.0).all.iter().all(|invocation| invocation.status.ended())
+    pub fn under_way(&self) -> usize {
+        lock(&self.0).all.iter().filter(|invocation| !invocation.status.ended()).count()
     }
 
     /// `ListCommandInvocations`: newest first.
