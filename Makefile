@@ -42,6 +42,10 @@ functions:
 fuzz:
 	@fuzz/run $(ARGS)
 
+## LVM, md RAID, LUKS, the root file system and systemd, in a Debian guest (QEMU, no KVM; minutes).
+vm: build static-helper
+	target/debug/vm run --helper $(STATIC_HELPER) $(ARGS)
+
 ## The frozen window against its limit (one Invoke plus CreateSnapshots as configured) and against other ways
 ## to do it: by file system, number, and disk. ARGS='--dir /dev/shm' keeps the images in memory.
 bench: build static-helper

@@ -33,6 +33,16 @@ pub enum Task {
     Thaw,
 }
 
+/// What a thread is told.
+#[derive(Debug, Clone, Copy)]
+enum Word {
+    /// Do this.
+    Do(Task),
+    /// Run before all ordinary threads from here on. A thaw that waits for a processor is a stall of every
+    /// writer; a flush may wait for its turn.
+    Hurry,
+}
+
 /// What came of it.
 #[derive(Debug, Clone, Copy)]
 pub struct Done {
@@ -85,7 +95,7 @@ impl Meeting {
 /// The threads.
 #[derive(Debug)]
 pub struct Threads {
-    tasks: Vec<Sender<Task>>,
+    inboxes: Vec<Sender<Word>>,
     done: UnboundedReceiver<Done>,
     primed: Arc<Meeting>,
 }
@@ -98,36 +108,44 @@ impl Threads {
     pub fn start(kept: &Arc<[Kept]>, ledger: Ledger) -> std::io::Result<Self> {
         let (sender, done) = unbounded_channel();
         let primed = Arc::new(Meeting::default());
-        let mut tasks = Vec::with_capacity(kept.len());
+        let mut inboxes = Vec::with_capacity(kept.len());
         for n in 0..kept.len() {
-            let (task, inbox) = channel();
+            let (words, inbox) = channel();
             let (kept, primed, sender) = (Arc::clone(kept), Arc::clone(&primed), sender.clone());
             std::thread::Builder::new()
                 .name(format!("sf:fs{n}"))
                 .stack_size(STACK)
                 .spawn(move || work(n, &kept, ledger, &primed, &inbox, &sender))?;
-            tasks.push(task);
+            inboxes.push(words);
         }
-        Ok(Self { tasks, done, primed })
+        Ok(Self { inboxes, done, primed })
     }
 
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.tasks.len()
+        self.inboxes.len()
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.tasks.is_empty()
+        self.inboxes.is_empty()
     }
 
     /// Gives file system `n` its next task.
     pub fn give(&self, n: usize, task: Task) {
-        if let Some(thread) = self.tasks.get(n) {
+        if let Some(thread) = self.inboxes.get(n) {
             // A thread ends only with this struct.
-            let _ = thread.send(task);
+            let _ = thread.send(Word::Do(task));
+        }
+    }
+
+    /// Has every thread run before all ordinary ones from its next task on.
+    pub fn hurry(&self) {
+        for thread in &self.inboxes {
+            // A thread ends only with this struct.
+            let _ = thread.send(Word::Hurry);
         }
     }
 
@@ -147,15 +165,15 @@ fn work(
     kept: &[Kept],
     ledger: Ledger,
     primed: &Meeting,
-    inbox: &Receiver<Task>,
+    inbox: &Receiver<Word>,
     done: &UnboundedSender<Done>,
 ) {
     let Some(kept) = kept.get(n) else { return };
-    while let Ok(task) = inbox.recv() {
-        if task != Task::Sync {
-            // A thaw that waits for a processor is a stall of every writer.
+    while let Ok(word) = inbox.recv() {
+        let Word::Do(task) = word else {
             sys::run_first(true);
-        }
+            continue;
+        };
         let began = Boottime::now();
         let result = match task {
             Task::Sync => syncfs(kept).map_err(|errno| (Fault::WriteLost, errno)),

@@ -293,6 +293,7 @@ impl<'a> Worker<'a> {
     /// guardian again takes a while on a busy machine, and what the prime has won fades meanwhile.
     async fn arm(&mut self) {
         sys::run_first(true);
+        self.threads.hurry();
         let allowed = Duration::from_millis(self.prepared.order.max_freeze_ms);
         if self.prepared.ledger.deadline() > Boottime::now().after(allowed / 4 * 3) {
             self.events.push_back(Event::Armed);

@@ -79,8 +79,8 @@ impl Flight {
 pub struct Landed {
     /// Cases whose order nobody has: their sending was unknown, and nothing of them showed up.
     pub absent: Vec<usize>,
-    /// Instances that should be told to thaw.
-    pub to_thaw: Vec<InstanceId>,
+    /// Instances that were told to thaw, and what came of that.
+    pub thaws: Vec<(InstanceId, Result<(), String>)>,
 }
 
 /// Looks at what became of orders.
@@ -97,7 +97,8 @@ impl Gather {
     }
 
     /// Waits until every flight has ended; tells the cases and `landed`. `since`: when the first of them
-    /// was sent.
+    /// was sent. `thaw` is called for an instance as soon as its order has ended without proof that all is
+    /// thawed there: what is frozen must not wait for the other instances.
     ///
     /// # Errors
     /// Time is nearly up; the cases that have ended are told.
@@ -108,6 +109,7 @@ impl Gather {
         since: DateTime<Utc>,
         deadline: &Deadline,
         landed: &mut Landed,
+        thaw: impl AsyncFn(&InstanceId) -> Result<(), String>,
     ) -> Result<(), Stop> {
         let known: BTreeSet<String> = flights.iter().filter_map(|flight| flight.command.clone()).collect();
         let mut pause = FIRST_PAUSE;
@@ -127,10 +129,11 @@ impl Gather {
                 let Some(case) = cases.get_mut(flight.case) else { continue };
                 match flight.find(&listed, &known) {
                     Some(invocation) if invocation.stage != Stage::UnderWay => {
-                        (case.evidence, case.report) = self.read(invocation, &flight.run).await;
                         if needs_thaw(invocation) {
-                            landed.to_thaw.push(flight.instance);
+                            let sent = thaw(&flight.instance).await;
+                            landed.thaws.push((flight.instance, sent));
                         }
+                        (case.evidence, case.report) = self.read(invocation, &flight.run).await;
                     }
                     None if flight.command.is_none() && flight.left.elapsed() > SHOWS_UP => {
                         case.evidence = Evidence::NotSent { cause: flight.cause };

@@ -229,8 +229,13 @@ impl Run<'_> {
             flights.extend(Flight::of(*at, cases, sending));
         }
         let mut landed = Landed::default();
-        let gathered = self.hands.gather.all(flights, cases, since, &self.deadline, &mut landed).await;
-        self.thaw(&landed.to_thaw).await;
+        let (dispatch, run) = (&self.hands.dispatch, &self.run);
+        let thaw = async |instance: &InstanceId| {
+            dispatch.thaw(instance, run).await.map_err(|error| error.to_string())
+        };
+        let gathered = self.hands.gather.all(flights, cases, since, &self.deadline, &mut landed, thaw).await;
+        let notes = landed.thaws.into_iter().map(|(instance, sent)| tell::thaw_note(instance.as_str(), sent));
+        self.report.warnings.extend(notes);
         gathered?;
         landed.absent.retain(|at| cases.get(*at).is_some_and(|case| case.attempt < MOST_ATTEMPTS));
         Ok(landed.absent)

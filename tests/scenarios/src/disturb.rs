@@ -4,6 +4,8 @@ use crate::region::Region;
 use fleet::boottime::now_ns;
 use fleet::processes::{self, Process};
 use fleet::stall::{Stall, StallWatch};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -28,6 +30,7 @@ pub struct Hit {
 }
 
 const SIGKILL: i32 = 9;
+const SIGSTOP: i32 = 19;
 
 impl Region {
     /// Runs `run` and kills the victim when the helper shows the phase. `None` when the run ended before
@@ -85,6 +88,44 @@ impl Region {
             .max()
             .unwrap_or_default();
         Some(Hit { writable_after })
+    }
+
+    /// Runs `run` and has worker and guardian of one instance die together while they hold it frozen. How
+    /// long after that the last of the instance's writers went on, and whether `run` was still under way then.
+    pub fn kill_both_on<T: Send>(&self, instance: &str, run: impl FnOnce() -> T + Send) -> (Duration, bool) {
+        let is_there = |process: &Process| {
+            std::fs::read(format!("/proc/{}/environ", process.pid))
+                .is_ok_and(|environ| String::from_utf8_lossy(&environ).contains(instance))
+        };
+        let find = |name: &str| {
+            let found = processes::of_endpoint(self.endpoint(), |its| its == name);
+            found.into_iter().find(is_there)
+        };
+        // Open before the freeze: making a file would wait for the thaw.
+        let files: Vec<File> = self
+            .mounts_of(instance)
+            .iter()
+            .map(|mount| File::create(mount.join(".thaw-probe")).expect("the mounts can be written to"))
+            .collect();
+        thread::scope(|scope| {
+            let run = scope.spawn(run);
+            let worker =
+                processes::poll(Duration::from_secs(30), || find("sf:frozen")).expect("it is frozen");
+            let guardian = find("sf:guardian").expect("a frozen instance has a guardian");
+            // Neither may act for the other in between.
+            for signal in [SIGSTOP, SIGKILL] {
+                guardian.signal(signal);
+                worker.signal(signal);
+            }
+            let killed_ns = now_ns();
+            for file in &files {
+                file.write_at(b"x", 0).expect("a write gets through in the end");
+            }
+            let thawed_after = Duration::from_nanos(now_ns().saturating_sub(killed_ns));
+            let under_way = !run.is_finished();
+            let _ = run.join();
+            (thawed_after, under_way)
+        })
     }
 
     /// Runs `run` and thaws a mount as soon as the helper shows that it is frozen, as another tool would.

@@ -262,4 +262,11 @@ impl Region {
     pub(crate) fn mounts_from_outside(&self) -> Vec<PathBuf> {
         outside::paths(self.pid(), &self.client().state().expect("the region answers"))
     }
+
+    /// The same of one instance.
+    pub(crate) fn mounts_of(&self, instance: &str) -> Vec<PathBuf> {
+        let mut instances = self.client().state().expect("the region answers");
+        instances.retain(|one| one.id == instance);
+        outside::paths(self.pid(), &instances)
+    }
 }

@@ -3,7 +3,7 @@
 
 #![allow(clippy::indexing_slicing, clippy::expect_used, reason = "a failed expectation is a failed test")]
 
-use scenarios::{ONE_INSTANCE, Region, Victim, daily};
+use scenarios::{ONE_INSTANCE, Region, TWO_INSTANCES, Victim, daily};
 use serde_json::json;
 use std::time::Duration;
 
@@ -50,6 +50,22 @@ fn a_guardian_killed_while_frozen_makes_the_worker_thaw_at_once() {
     assert!(hit.writable_after < Duration::from_millis(100), "{:?}", hit.writable_after);
     let labels = region.labels_of_newest_run();
     assert!(labels.iter().all(|label| label == "crash"), "{labels:?}");
+}
+
+#[test]
+fn worker_and_guardian_dying_together_are_undone_while_other_instances_are_still_at_work() {
+    let Some(region) = Region::with_disks(TWO_INSTANCES) else { return };
+    let (dies, works) = ("i-0aaaaaaaaaaaaaaa1", "i-0bbbbbbbbbbbbbbb2");
+    region.backup(daily());
+    region.advance(86_400);
+    region.fault("CreateSnapshots", "delay-ms:9000", 1);
+    region.faults(&json!({"op": "Invoke", "fault": "hang", "function": "signal", "caller": works}));
+    let (thawed_after, others_at_work) = region.kill_both_on(dies, || region.try_backup(daily()).ok());
+    eprintln!("thawed after {thawed_after:?}");
+    assert!(others_at_work, "this test would prove nothing");
+    // SSM tells of the end at once, and the backup function looks at least every five seconds.
+    assert!(thawed_after < Duration::from_secs(12), "{thawed_after:?}");
+    assert!(region.frozen().is_empty());
 }
 
 #[test]
