@@ -1,7 +1,10 @@
-//! How long to keep: the rules as a policy states them. What they mean is decided in `prune`.
+//! How long to keep: the rules as a policy or a volume's tag states them. What they mean is decided in
+//! `retention`.
 
+use crate::kept_by::Rule;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use std::fmt;
+use std::str::FromStr;
 
 /// The rules of a policy's `keep`; a restore point that any of them wants is kept. At least one rule
 /// says something: an empty set of rules would delete everything.
@@ -53,7 +56,7 @@ impl<'de> Deserialize<'de> for Keep {
         let Rules { last, hourly, daily, weekly, monthly, yearly, within } =
             Rules::deserialize(deserializer)?;
         let keep = Self { last, hourly, daily, weekly, monthly, yearly, within };
-        if keep.last == 0 && keep.other_rules().is_empty() {
+        if keep.is_empty() {
             return Err(D::Error::custom(
                 "an empty keep would delete everything; give at least one rule, as in {\"last\": 5}",
             ));
@@ -63,26 +66,102 @@ impl<'de> Deserialize<'de> for Keep {
 }
 
 impl Keep {
+    const NOTHING: Self =
+        Self { last: 0, hourly: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0, within: None };
+
     /// The rule `last` alone.
     #[must_use]
     pub fn last(last: u32) -> Self {
-        Self { last, hourly: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0, within: None }
+        Self { last, ..Self::NOTHING }
+    }
+
+    /// How many a rule keeps; 0 when it says nothing.
+    #[must_use]
+    pub fn count(&self, rule: Rule) -> u32 {
+        match rule {
+            Rule::Last => self.last,
+            Rule::Hourly => self.hourly,
+            Rule::Daily => self.daily,
+            Rule::Weekly => self.weekly,
+            Rule::Monthly => self.monthly,
+            Rule::Yearly => self.yearly,
+        }
+    }
+
+    fn count_mut(&mut self, rule: Rule) -> &mut u32 {
+        match rule {
+            Rule::Last => &mut self.last,
+            Rule::Hourly => &mut self.hourly,
+            Rule::Daily => &mut self.daily,
+            Rule::Weekly => &mut self.weekly,
+            Rule::Monthly => &mut self.monthly,
+            Rule::Yearly => &mut self.yearly,
+        }
     }
 
     /// Names of the rules besides `last` that say something.
     #[must_use]
     pub fn other_rules(&self) -> Vec<&'static str> {
-        [
-            ("hourly", self.hourly > 0),
-            ("daily", self.daily > 0),
-            ("weekly", self.weekly > 0),
-            ("monthly", self.monthly > 0),
-            ("yearly", self.yearly > 0),
-            ("within", self.within.is_some()),
-        ]
-        .into_iter()
-        .filter_map(|(name, speaks)| speaks.then_some(name))
-        .collect()
+        let counted = Rule::ALL.into_iter().skip(1).filter(|rule| self.count(*rule) > 0).map(Rule::as_str);
+        counted.chain(self.within.map(|_| "within")).collect()
+    }
+
+    fn is_empty(&self) -> bool {
+        *self == Self::NOTHING
+    }
+}
+
+/// Why the value of a volume's tag `stillframe:keep` is no set of rules.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeepTagError {
+    /// It names no rule, or none that keeps anything.
+    #[error("it keeps nothing; as in \"last=5 daily=7\"")]
+    Empty,
+    /// A part is not `rule=count`.
+    #[error("{0:?} is not of the form rule=count")]
+    NoPair(String),
+    /// There is no such rule.
+    #[error("{0:?} is none of last, hourly, daily, weekly, monthly, yearly, within")]
+    NoRule(String),
+    /// A rule is given twice.
+    #[error("{0:?} is given twice")]
+    Twice(String),
+    /// A count is no number.
+    #[error("{0:?}: the count is no whole number")]
+    NoCount(String),
+    /// `within` is no span.
+    #[error("{0:?} is no span of years, months, days and hours as in within=1y6m2d12h")]
+    NoSpan(String),
+}
+
+impl FromStr for Keep {
+    type Err = KeepTagError;
+
+    /// Reads the rules as a tag has them: `last=5 daily=7 within=2y5m`, blanks between them.
+    fn from_str(text: &str) -> Result<Self, KeepTagError> {
+        let mut keep = Self::NOTHING;
+        let mut given = Vec::new();
+        for part in text.split_whitespace() {
+            let (name, value) = part.split_once('=').ok_or_else(|| KeepTagError::NoPair(part.to_owned()))?;
+            if given.contains(&name) {
+                return Err(KeepTagError::Twice(name.to_owned()));
+            }
+            given.push(name);
+            if name == "within" {
+                let span = Within::parse(value).ok_or_else(|| KeepTagError::NoSpan(part.to_owned()))?;
+                keep.within = Some(span);
+                continue;
+            }
+            let rule = Rule::ALL
+                .into_iter()
+                .find(|rule| rule.as_str() == name)
+                .ok_or_else(|| KeepTagError::NoRule(name.to_owned()))?;
+            let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+            let count = value.parse().ok().filter(|_| digits);
+            *keep.count_mut(rule) = count.ok_or_else(|| KeepTagError::NoCount(part.to_owned()))?;
+        }
+        if keep.is_empty() { Err(KeepTagError::Empty) } else { Ok(keep) }
     }
 }
 
@@ -160,6 +239,34 @@ mod tests {
         }
         for text in ["", "2", "d", "2w", "-2d", "2 d", "0d", "99999999999d", "2dd", "4294967295d1d"] {
             assert_eq!(Within::parse(text), None, "{text:?}");
+        }
+    }
+    #[test]
+    fn a_tag_names_the_rules_with_blanks_between() {
+        let keep: Keep = " last=5  daily=7 within=2y5m ".parse().unwrap();
+        let within = Within { years: 2, months: 5, days: 0, hours: 0 };
+        assert_eq!(keep, Keep { daily: 7, within: Some(within), ..Keep::last(5) });
+        for (text, error) in [
+            ("", KeepTagError::Empty),
+            (" ", KeepTagError::Empty),
+            ("last=0", KeepTagError::Empty),
+            ("5", KeepTagError::NoPair("5".to_owned())),
+            ("last 5", KeepTagError::NoPair("last".to_owned())),
+            ("Last=5", KeepTagError::NoRule("Last".to_owned())),
+            ("minutely=5", KeepTagError::NoRule("minutely".to_owned())),
+            ("=5", KeepTagError::NoRule(String::new())),
+            ("last=5 last=5", KeepTagError::Twice("last".to_owned())),
+            ("within=1d within=2d", KeepTagError::Twice("within".to_owned())),
+            ("last=", KeepTagError::NoCount("last=".to_owned())),
+            ("last=-1", KeepTagError::NoCount("last=-1".to_owned())),
+            ("last=+1", KeepTagError::NoCount("last=+1".to_owned())),
+            ("last=all", KeepTagError::NoCount("last=all".to_owned())),
+            ("last=4294967296", KeepTagError::NoCount("last=4294967296".to_owned())),
+            ("last=5,daily=7", KeepTagError::NoCount("last=5,daily=7".to_owned())),
+            ("within=7", KeepTagError::NoSpan("within=7".to_owned())),
+            ("within=0d", KeepTagError::NoSpan("within=0d".to_owned())),
+        ] {
+            assert_eq!(text.parse::<Keep>(), Err(error), "{text:?}");
         }
     }
 }
