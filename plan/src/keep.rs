@@ -99,13 +99,6 @@ impl Keep {
         }
     }
 
-    /// Names of the rules besides `last` that say something.
-    #[must_use]
-    pub fn other_rules(&self) -> Vec<&'static str> {
-        let counted = Rule::ALL.into_iter().skip(1).filter(|rule| self.count(*rule) > 0).map(Rule::as_str);
-        counted.chain(self.within.map(|_| "within")).collect()
-    }
-
     fn is_empty(&self) -> bool {
         *self == Self::NOTHING
     }

@@ -43,8 +43,11 @@ impl Rule {
 /// The rules that keep one restore point; none of them by default.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeptBy {
+    /// For each of [`Rule::ALL`] how many it has kept with this one, 0 where it does not keep it.
+    numbers: [u32; Rule::ALL.len()],
+    /// For each of them, from the lowest bit, whether it keeps this one for being the oldest.
+    oldest: u8,
     within: bool,
-    matches: [Option<Match>; Rule::ALL.len()],
 }
 
 /// What one counted rule says of one restore point.
@@ -60,10 +63,9 @@ pub struct Match {
 
 impl KeptBy {
     pub(crate) fn set(&mut self, rule: Rule, number: u32, oldest: bool) {
-        for (slot, candidate) in self.matches.iter_mut().zip(Rule::ALL) {
-            if candidate == rule {
-                *slot = Some(Match { rule, number, oldest });
-            }
+        if let Some(slot) = self.numbers.get_mut(rule as usize) {
+            *slot = number;
+            self.oldest |= u8::from(oldest) << rule as u8;
         }
     }
 
@@ -74,7 +76,7 @@ impl KeptBy {
     /// Whether any rule keeps it.
     #[must_use]
     pub fn any(&self) -> bool {
-        self.within || self.matches.iter().any(Option::is_some)
+        self.within || self.numbers != [0; Rule::ALL.len()]
     }
 
     /// Whether `within` keeps it.
@@ -85,7 +87,11 @@ impl KeptBy {
 
     /// The counted rules that keep it.
     pub fn matches(&self) -> impl Iterator<Item = Match> {
-        self.matches.iter().copied().flatten()
+        Rule::ALL
+            .into_iter()
+            .zip(self.numbers)
+            .filter(|(_, number)| *number > 0)
+            .map(|(rule, number)| Match { rule, number, oldest: self.oldest & (1 << rule as u8) != 0 })
     }
 }
 

@@ -11,7 +11,7 @@
 
 use crate::tags::Tags;
 use crate::{VolumeId, tags};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// What is known of one volume of a set.
@@ -75,10 +75,16 @@ pub fn tags_needed(records: &[Record]) -> usize {
 /// # Errors
 /// There is a layout, and it cannot be understood.
 pub fn decode(tags: &Tags) -> Result<Vec<Record>, LayoutError> {
-    let parts: BTreeSet<&str> = tags.keys().filter_map(|key| key.strip_prefix(tags::LAYOUT)).collect();
+    let parts =
+        tags.iter().filter_map(|(key, value)| Some((key.strip_prefix(tags::LAYOUT)?, value.as_str())));
+    decode_parts(&parts.collect())
+}
+
+/// Reads the records from the layout's parts by what follows [`tags::LAYOUT`] in their keys.
+pub(crate) fn decode_parts(parts: &BTreeMap<&str, &str>) -> Result<Vec<Record>, LayoutError> {
     let mut text = String::new();
     for part in 0..parts.len() {
-        text.push_str(tags.get(&key(part)).ok_or(LayoutError::MissingPart(part))?);
+        text.push_str(parts.get(part.to_string().as_str()).ok_or(LayoutError::MissingPart(part))?);
     }
     if parts.is_empty() {
         return Ok(Vec::new());

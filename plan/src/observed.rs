@@ -2,11 +2,12 @@
 //! from nothing else. Nothing here is an opinion.
 
 use crate::consistency::Consistency;
+use crate::shared_tags::SharedTags;
 use crate::tags::Tags;
 use crate::{InstanceId, RunId, SnapshotId, VolumeId, tags};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything that a decision may depend on, as seen at one time. Order of the lists and repeated
 /// entries (pages may overlap) make no difference to any decision.
@@ -27,6 +28,12 @@ pub struct Observed {
     /// gives them no second one.
     #[serde(default)]
     pub orders_under_way: BTreeMap<InstanceId, RunId>,
+    /// Snapshots that a registered image of the account uses: EC2 does not delete them.
+    #[serde(default)]
+    pub used_by_images: BTreeSet<SnapshotId>,
+    /// Snapshots under a lock that has not expired: nobody can delete them.
+    #[serde(default)]
+    pub locked: BTreeSet<SnapshotId>,
 }
 
 /// One instance.
@@ -192,27 +199,27 @@ pub struct Snapshot {
     /// Its instant: when EC2 began it.
     pub started_at: DateTime<Utc>,
     /// Its tags.
-    pub tags: Tags,
+    pub tags: SharedTags,
     /// Size of the volume, GiB.
     pub size_gib: u64,
     /// Where it is stored.
     pub tier: Tier,
 }
 
-/// State of a snapshot, EC2's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// State of a snapshot, EC2's words; the one that permits least comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SnapshotState {
     /// Being copied.
     Pending,
-    /// Whole.
-    Completed,
-    /// Failed: holds nothing.
-    Error,
     /// In the recycle bin.
     Recoverable,
     /// On its way out of the recycle bin.
     Recovering,
+    /// Whole.
+    Completed,
+    /// Failed: holds nothing.
+    Error,
 }
 
 /// Where a snapshot is stored.
@@ -238,13 +245,20 @@ pub enum Agent {
 
 impl Snapshot {
     fn tag(&self, key: &str) -> Option<&str> {
-        self.tags.get(key).map(String::as_str)
+        self.tags.get(key)
     }
 
     /// The policy that it was made for, if it is ours at all.
     #[must_use]
     pub fn policy(&self) -> Option<&str> {
         self.tag(tags::POLICY)
+    }
+
+    /// The volume that its content is of: of a copy that of the snapshot that it was copied from, since a
+    /// copy's own volume id means nothing.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        self.tag(tags::SOURCE_VOLUME).unwrap_or(self.volume.as_str())
     }
 
     /// The run that made it.

@@ -7,9 +7,9 @@ use crate::observed::{
 use crate::observed::{Volume, VolumeState};
 use crate::plan::Limits;
 use crate::reason::SkipReason;
-use crate::{InstanceId, RunId, VolumeId, tags};
+use crate::{InstanceId, RunId, SnapshotId, VolumeId, tags};
 use chrono::{DateTime, TimeDelta, Utc};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Where a volume stands that can be snapshotted now.
 pub(crate) enum Place<'a> {
@@ -22,9 +22,28 @@ pub(crate) struct Places<'a> {
     now: DateTime<Utc>,
     limits: &'a Limits,
     pub(crate) instances: BTreeMap<&'a InstanceId, &'a Instance>,
-    snapshots: BTreeMap<&'a VolumeId, BTreeMap<&'a str, &'a Snapshot>>,
+    snapshots: BTreeMap<&'a VolumeId, Recent<'a>>,
     orders_under_way: &'a BTreeMap<InstanceId, RunId>,
     finished: BTreeMap<VolumeId, SkipReason>,
+}
+
+/// What EC2's limits count of one volume's snapshots.
+#[derive(Default)]
+struct Recent<'a> {
+    pending: BTreeSet<&'a SnapshotId>,
+    failed: BTreeSet<&'a SnapshotId>,
+    newest: Option<DateTime<Utc>>,
+}
+
+impl<'a> Recent<'a> {
+    fn add(&mut self, snapshot: &'a Snapshot) {
+        self.newest = self.newest.max(Some(snapshot.started_at));
+        match snapshot.state {
+            SnapshotState::Pending => self.pending.insert(&snapshot.id),
+            SnapshotState::Error => self.failed.insert(&snapshot.id),
+            _ => false,
+        };
+    }
 }
 
 impl<'a> Places<'a> {
@@ -34,9 +53,12 @@ impl<'a> Places<'a> {
         limits: &'a Limits,
         finished: BTreeMap<VolumeId, SkipReason>,
     ) -> Self {
-        let mut snapshots: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
+        let mut snapshots: BTreeMap<_, Recent<'_>> =
+            observed.volumes.iter().map(|volume| (&volume.id, Recent::default())).collect();
         for snapshot in &observed.snapshots {
-            snapshots.entry(&snapshot.volume).or_default().insert(snapshot.id.as_str(), snapshot);
+            if let Some(recent) = snapshots.get_mut(&snapshot.volume) {
+                recent.add(snapshot);
+            }
         }
         Self {
             now: observed.now,
@@ -84,9 +106,8 @@ impl<'a> Places<'a> {
     }
 
     fn check_limits(&self, volume: &Volume) -> Result<(), SkipReason> {
-        let Some(snapshots) = self.snapshots.get(&volume.id) else { return Ok(()) };
-        let count = |state| snapshots.values().filter(|snapshot| snapshot.state == state).count();
-        let (pending, failed) = (count(SnapshotState::Pending), count(SnapshotState::Error));
+        let Some(recent) = self.snapshots.get(&volume.id) else { return Ok(()) };
+        let (pending, failed) = (recent.pending.len(), recent.failed.len());
         let limit = match volume.kind.as_str() {
             "st1" | "sc1" => self.limits.pending_per_throughput_volume,
             _ => self.limits.pending_per_volume,
@@ -94,8 +115,7 @@ impl<'a> Places<'a> {
         if pending + failed >= limit {
             return Err(SkipReason::PendingLimit { pending, failed, limit });
         }
-        let newest = snapshots.values().map(|snapshot| snapshot.started_at).max();
-        let wait = newest.map_or(TimeDelta::zero(), |newest| {
+        let wait = recent.newest.map_or(TimeDelta::zero(), |newest| {
             newest + TimeDelta::seconds(self.limits.seconds_between_snapshots) - self.now
         });
         if wait > TimeDelta::zero() {

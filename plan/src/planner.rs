@@ -10,7 +10,7 @@ use crate::policy::Policy;
 use crate::progress::Progress;
 use crate::reason::{CrashReason, SkipReason, Warning};
 use crate::slot::Slot;
-use crate::{Consistency, InstanceId, RunId, VolumeId, set_tags};
+use crate::{Consistency, InstanceId, RunId, VolumeId, overrides, set_tags};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Plans one run of a policy.
@@ -84,6 +84,7 @@ impl<'a> Planner<'a> {
         let mut selected = false;
         for volume in self.volumes.values().copied().filter(|volume| self.is_selected(volume)) {
             selected = true;
+            plan.warnings.extend(overrides::warnings(volume));
             match self.places.place(volume) {
                 Err(reason) => plan.skipped.push(skipped(volume, reason)),
                 Ok(Place::Detached) => self.take_volume(plan, volume, None, Way::Detached),
@@ -209,7 +210,7 @@ impl<'a> Planner<'a> {
                 call: call(set.tags.clone()),
                 layout_tags: set.room,
                 max_freeze_ms: self.policy.max_freeze_ms,
-                hooks: true,
+                hooks: volumes.iter().all(|volume| overrides::hooks(volume).unwrap_or(true)),
                 freeze_root: self.policy.freeze_root,
                 expedite_rcu: self.policy.expedite_rcu,
                 rehearse: self.policy.rehearse,

@@ -82,7 +82,7 @@ fn any_snapshot(number: usize) -> impl Strategy<Value = Snapshot> {
             let at = now() - TimeDelta::seconds(seconds);
             let made = snapshot(&format!("snap-{number}"), &format!("vol-{volume}"), run, at);
             let made = made.labelled(label).in_state(state);
-            if foreign { Snapshot { tags: Tags::new(), ..made } } else { made }
+            if foreign { Snapshot { tags: Default::default(), ..made } } else { made }
         })
 }
 

@@ -271,7 +271,7 @@ fn database_of(volume: Volume) -> Observed {
 /// A snapshot of `vol-1` that is none of ours.
 fn foreign(id: &str, seconds_ago: i64, state: SnapshotState) -> Snapshot {
     let made = snapshot(id, "vol-1", "", now() - TimeDelta::seconds(seconds_ago)).in_state(state);
-    Snapshot { tags: Tags::new(), ..made }
+    Snapshot { tags: Default::default(), ..made }
 }
 
 /// What stands in the slot, and whether that finishes it for a policy that takes crash and one that does not.
@@ -318,7 +318,7 @@ fn only_this_slot_and_this_policy_count() {
         made().tagged(tags::SLOT, "2026-11-21"),
         made().tagged(tags::POLICY, "hourly"),
         Snapshot { volume: "vol-9".into(), ..made() },
-        Snapshot { tags: Tags::new(), ..made() },
+        Snapshot { tags: Default::default(), ..made() },
     ] {
         let observed = database_of(volume("vol-1", Some(("i-1", "/dev/sdf")))).with_snapshots([other]);
         let plan = planned(&policy(json!({})), &observed);

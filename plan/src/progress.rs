@@ -1,13 +1,14 @@
 //! How far a slot has got: which volumes have their snapshot, and which sets wait to be settled.
 
 use crate::VolumeId;
+use crate::grouping::Grouping;
 use crate::observed::{Snapshot, SnapshotState};
 use crate::plan::Unsettled;
 use crate::policy::Policy;
 use crate::reason::SkipReason;
-use crate::restore_point::{RestorePoint, Target, restore_points};
+use crate::restore_point::{Member, RestorePoint, Target};
 use crate::slot::Slot;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What the snapshots of a policy say of one slot.
 pub(crate) struct Progress {
@@ -21,14 +22,19 @@ pub(crate) struct Progress {
 impl Progress {
     pub(crate) fn of(policy: &Policy, slot: &Slot, snapshots: &[Snapshot]) -> Self {
         let mut progress = Self { finished: BTreeMap::new(), unsettled: Vec::new() };
-        for point in restore_points(&policy.name, snapshots) {
+        let is_of_slot = |snapshot: &Snapshot| snapshot.slot() == Some(&slot.name);
+        let runs: BTreeSet<&str> =
+            snapshots.iter().filter(|snapshot| is_of_slot(snapshot)).filter_map(Snapshot::run).collect();
+        let of_runs =
+            snapshots.iter().filter(|snapshot| snapshot.run().is_some_and(|run| runs.contains(run)));
+        for point in Grouping::of(&policy.name, of_runs).points {
             let mut behind = Vec::new();
-            for snapshot in point.snapshots().filter(|snapshot| snapshot.slot() == Some(&slot.name)) {
-                if let Some(reason) = finishes(policy, &point, snapshot) {
-                    progress.record(&snapshot.volume, reason);
+            for member in point.members().iter().filter(|member| is_of_slot(member.snapshot)) {
+                if let Some(reason) = finishes(policy, &point, member) {
+                    progress.record(&member.volume, reason);
                 }
-                if holds_data(snapshot) && !point.is_as_asked(policy, snapshot) {
-                    behind.push((snapshot.volume.clone(), snapshot.id.clone()));
+                if holds_data(member.snapshot) && !point.is_as_asked(policy, member) {
+                    behind.push((member.volume.clone(), member.snapshot.id.clone()));
                 }
             }
             if !behind.is_empty() && matches!(point.target, Target::Instance(_)) {
@@ -57,12 +63,13 @@ fn holds_data(snapshot: &Snapshot) -> bool {
 
 /// Whether a snapshot leaves nothing to do for its volume in its slot. While one is pending the answer
 /// is yes, whatever its label: it may yet be promoted, and EC2 takes few at a time.
-fn finishes(policy: &Policy, point: &RestorePoint<'_>, snapshot: &Snapshot) -> Option<SkipReason> {
+fn finishes(policy: &Policy, point: &RestorePoint<'_>, member: &Member<'_>) -> Option<SkipReason> {
+    let snapshot = member.snapshot;
     let (id, run) = (snapshot.id.clone(), point.run.clone());
     match snapshot.state {
         SnapshotState::Pending => Some(SkipReason::InProgress { snapshot: id, run }),
-        SnapshotState::Completed if policy.takes_crash() || point.is_as_asked(policy, snapshot) => {
-            Some(SkipReason::Done { snapshot: id, run, label: snapshot.label() })
+        SnapshotState::Completed if policy.takes_crash() || point.is_as_asked(policy, member) => {
+            Some(SkipReason::Done { snapshot: id, run, label: member.label })
         }
         SnapshotState::Completed
         | SnapshotState::Error

@@ -114,6 +114,17 @@ pub enum Warning {
         /// How many are dropped.
         dropped: usize,
     },
+    /// A tag of ours on a volume that cannot be read; what the policy says holds for it.
+    TagMalformed {
+        /// The volume.
+        volume: VolumeId,
+        /// The tag's key.
+        key: &'static str,
+        /// Its value.
+        value: String,
+        /// What is wrong with it.
+        cause: String,
+    },
     /// The set is larger than its tags can describe: it carries no layout.
     LayoutDoesNotFit {
         /// The instance.
@@ -210,6 +221,10 @@ impl fmt::Display for Warning {
             Self::TagsDropped { volume, dropped } => {
                 write!(f, "{dropped} tags of {volume} do not fit on its snapshot and are left out")
             }
+            Self::TagMalformed { volume, key, value, cause } => write!(
+                f,
+                "the tag {key} of {volume} is {value:?}, which cannot be read: {cause}; the policy's word holds"
+            ),
             Self::LayoutDoesNotFit { instance, needed, room } => write!(
                 f,
                 "the layout of {instance} needs {needed} tags, {room} fit: a crash-consistent set carries none"

@@ -1,16 +1,14 @@
-//! Restore points: the snapshots of one instance's volumes from one run, found again among all
-//! snapshots by their tags. A volume that was attached nowhere is a point of its own.
-//!
-//! Snapshots that do not carry a policy's tags are nobody's restore point here, so nothing that works
-//! on restore points can ever touch them.
+//! Restore points: the snapshots of one instance's volumes from one run. A volume that was attached
+//! nowhere is a point of its own. `grouping` finds them.
 
-use crate::layout::{self, LayoutError};
+use crate::layout::Record;
+use crate::layouts::Layout;
 use crate::observed::{Snapshot, SnapshotState, Tier};
 use crate::policy::Policy;
 use crate::{Consistency, InstanceId, RunId, VolumeId};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// What a restore point is of.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -31,95 +29,99 @@ impl std::fmt::Display for Target {
     }
 }
 
+/// One snapshot of a restore point.
+#[derive(Debug, Clone)]
+pub struct Member<'a> {
+    /// The volume that it is of: for a copy that of the snapshot it was copied from.
+    pub volume: VolumeId,
+    /// The snapshot.
+    pub snapshot: &'a Snapshot,
+    pub(crate) label: Consistency,
+    /// The volume's number among those of the grouping.
+    pub(crate) number: u32,
+}
+
 /// One restore point.
 #[derive(Debug, Clone)]
 pub struct RestorePoint<'a> {
     /// The run that made it.
     pub run: RunId,
-    /// The slot that it was made for, as tagged.
-    pub slot: Option<&'a str>,
     /// What it is of.
     pub target: Target,
-    /// Its snapshots by volume: one each, unless something went wrong. In order of their ids.
-    pub members: BTreeMap<VolumeId, Vec<&'a Snapshot>>,
-    manifest: Result<BTreeSet<VolumeId>, LayoutError>,
-}
-
-/// The restore points of a policy, oldest first. The order of the snapshots makes no difference, nor
-/// does one that is given twice.
-#[must_use]
-pub fn restore_points<'a>(policy: &str, snapshots: &'a [Snapshot]) -> Vec<RestorePoint<'a>> {
-    let mut sets: BTreeMap<(&str, Target), BTreeMap<&str, &Snapshot>> = BTreeMap::new();
-    for snapshot in snapshots.iter().filter(|snapshot| snapshot.policy() == Some(policy)) {
-        let Some(run) = snapshot.run() else { continue };
-        let target = match snapshot.instance() {
-            Some(instance) => Target::Instance(instance.into()),
-            None => Target::Volume(snapshot.volume.clone()),
-        };
-        sets.entry((run, target)).or_default().insert(snapshot.id.as_str(), snapshot);
-    }
-    let mut points: Vec<_> = sets
-        .into_iter()
-        .map(|((run, target), set)| RestorePoint::of(run.into(), target, set.into_values()))
-        .collect();
-    points.sort_by(|a, b| (a.started_at(), &a.run, &a.target).cmp(&(b.started_at(), &b.run, &b.target)));
-    points
+    /// Its instant: that of its newest snapshot, which for a set taken in one call is that of all.
+    pub started_at: DateTime<Utc>,
+    members: Vec<Member<'a>>,
+    /// What its members say of the set. Volumes snapshotted one by one name only themselves: it is what
+    /// all say together.
+    layouts: Vec<Arc<Layout>>,
+    complete: bool,
+    /// The strongest label that a freeze gave one of its snapshots.
+    frozen: Option<Consistency>,
 }
 
 impl<'a> RestorePoint<'a> {
-    fn of(run: RunId, target: Target, set: impl Iterator<Item = &'a Snapshot>) -> Self {
-        let mut members: BTreeMap<VolumeId, Vec<&Snapshot>> = BTreeMap::new();
-        let mut manifest = Ok(BTreeSet::new());
-        let mut slot = None;
-        for snapshot in set {
-            slot = slot.or(snapshot.slot());
-            members.entry(snapshot.volume.clone()).or_default().push(snapshot);
-            // Volumes snapshotted one by one name only themselves: the manifest is what all say together.
-            match (layout::decode(&snapshot.tags), &mut manifest) {
-                (Ok(records), Ok(named)) => named.extend(records.into_iter().map(|record| record.volume)),
-                (Err(error), Ok(_)) => manifest = Err(error),
-                (_, Err(_)) => {}
-            }
-        }
-        Self { run, slot, target, members, manifest }
+    /// `members` are in order of their volumes, then of their ids; there is at least one.
+    pub(crate) fn new(
+        run: RunId,
+        target: Target,
+        members: Vec<Member<'a>>,
+        layouts: Vec<Arc<Layout>>,
+    ) -> Self {
+        let started_at = members.iter().map(|member| member.snapshot.started_at).max().unwrap_or_default();
+        let frozen = members
+            .iter()
+            .map(|member| member.label)
+            .filter(|label| matches!(label, Consistency::Filesystem | Consistency::Application))
+            .max();
+        let mut point = Self { run, target, started_at, members, layouts, complete: false, frozen };
+        point.complete = point.find_complete();
+        point
     }
 
-    /// Every snapshot of it.
-    pub fn snapshots(&self) -> impl Iterator<Item = &'a Snapshot> {
-        self.members.values().flatten().copied()
-    }
-
-    /// Its instant: that of its newest snapshot, which for a set taken in one call is that of all.
+    /// Its snapshots, in order of their volumes, then of their ids: one for each volume, unless something
+    /// went wrong.
     #[must_use]
-    pub fn started_at(&self) -> DateTime<Utc> {
-        self.snapshots().map(|snapshot| snapshot.started_at).max().unwrap_or_default()
+    pub fn members(&self) -> &[Member<'a>] {
+        &self.members
+    }
+
+    /// The same, the snapshots of each volume together.
+    pub fn by_volume(&self) -> impl Iterator<Item = &[Member<'a>]> {
+        self.members.chunk_by(|a, b| a.volume == b.volume)
+    }
+
+    /// Its snapshots.
+    pub fn snapshots(&self) -> impl Iterator<Item = &'a Snapshot> {
+        self.members.iter().map(|member| member.snapshot)
     }
 
     /// Whether every volume that its manifest names is there, completed, and nothing besides has
     /// failed. A manifest that cannot be read vouches for nothing.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        let whole = |snapshots: &Vec<&Snapshot>| {
-            snapshots.iter().any(|snapshot| snapshot.state == SnapshotState::Completed)
-        };
-        self.manifest
-            .as_ref()
-            .is_ok_and(|named| named.iter().all(|volume| self.members.get(volume).is_some_and(whole)))
-            && self.members.values().all(whole)
+        self.complete
     }
 
-    /// Whether a volume has a good snapshot in it: complete, and at least as consistent as the policy
-    /// asks, or [as consistent as it gets](Self::is_as_asked). An archived one does not count: it
-    /// cannot be restored from at once.
+    fn find_complete(&self) -> bool {
+        let whole = |snapshot: &Snapshot| snapshot.state == SnapshotState::Completed;
+        self.by_volume().all(|members| members.iter().any(|member| whole(member.snapshot)))
+            && self.layouts.iter().all(|layout| {
+                let named =
+                    |record: &Record| self.members.iter().any(|member| member.volume == record.volume);
+                layout.as_ref().as_ref().is_some_and(|records| records.iter().all(named))
+            })
+    }
+
+    /// Whether the snapshots of one volume, from [`Self::by_volume`], are good: complete, and at least as
+    /// consistent as the policy asks, or [as consistent as it gets](Self::is_as_asked). An archived one
+    /// does not count: it cannot be restored from at once.
     #[must_use]
-    pub fn is_good(&self, policy: &Policy, volume: &VolumeId) -> bool {
-        self.is_complete()
-            && self.members.get(volume).is_some_and(|snapshots| {
-                snapshots.iter().any(|snapshot| {
-                    snapshot.state == SnapshotState::Completed
-                        && snapshot.tier == Tier::Standard
-                        && self.is_as_asked(policy, snapshot)
-                })
+    pub fn is_good(&self, policy: &Policy, members: &[Member<'_>]) -> bool {
+        self.complete
+            && members.iter().any(|member| {
+                member.snapshot.state == SnapshotState::Completed
+                    && member.snapshot.tier == Tier::Standard
+                    && self.is_as_asked(policy, member)
             })
     }
 
@@ -128,12 +130,23 @@ impl<'a> RestorePoint<'a> {
     /// nothing to freeze on it (the root file system, swap, no file system), which no later run will
     /// better. A volume attached after the plan is not named.
     #[must_use]
-    pub fn is_as_asked(&self, policy: &Policy, snapshot: &Snapshot) -> bool {
-        policy.is_satisfied_by(snapshot.label())
-            || (self.manifest.as_ref().is_ok_and(|named| named.contains(&snapshot.volume))
-                && self.snapshots().any(|other| {
-                    matches!(other.label(), Consistency::Filesystem | Consistency::Application)
-                        && policy.is_satisfied_by(other.label())
-                }))
+    pub fn is_as_asked(&self, policy: &Policy, member: &Member<'_>) -> bool {
+        policy.is_satisfied_by(member.label)
+            || (self.frozen.is_some_and(|label| policy.is_satisfied_by(label))
+                && self.layouts.iter().all(|layout| layout.is_some())
+                && self.records_of(&member.volume).next().is_some())
+    }
+
+    /// Where a file system of the volume was mounted, as far as the set knows: of several mount points
+    /// the first in order.
+    #[must_use]
+    pub fn mount_point<'b>(&'b self, volume: &'b VolumeId) -> Option<&'b str> {
+        let mounts = self.records_of(volume).map(|record| record.mount_point.as_str());
+        mounts.filter(|mount| !mount.is_empty()).min()
+    }
+
+    fn records_of<'b>(&'b self, volume: &'b VolumeId) -> impl Iterator<Item = &'b Record> {
+        let records = self.layouts.iter().filter_map(|layout| layout.as_ref().as_ref()).flatten();
+        records.filter(move |record| &record.volume == volume)
     }
 }

@@ -21,10 +21,18 @@ pub const CONSISTENCY: &str = "stillframe:consistency";
 pub const INSTANCE_TAG: &str = "stillframe:instance.";
 /// Followed by a number from 0: a part of the set's layout (see [`crate::layout`]).
 pub const LAYOUT: &str = "stillframe:layout.";
+/// On a copy: the volume that the snapshot it was copied from is of.
+pub const SOURCE_VOLUME: &str = "stillframe:source-volume";
+/// On a copy: the snapshot that it was copied from.
+pub const SOURCE_SNAPSHOT: &str = "stillframe:source-snapshot";
+/// On a copy: the region that it was copied from.
+pub const SOURCE_REGION: &str = "stillframe:source-region";
 /// On a volume: rules of its own for how long to keep.
 pub const KEEP: &str = "stillframe:keep";
 /// On a volume: leave it alone, whatever the value.
 pub const SKIP: &str = "stillframe:skip";
+/// On a volume: `off` for no hooks around its freeze.
+pub const HOOKS: &str = "stillframe:hooks";
 
 /// EC2's own keys: nobody else may write them, and they do not count.
 pub const RESERVED: &str = "aws:";
@@ -109,7 +117,7 @@ pub fn is_reserved(key: &str) -> bool {
 /// carry such tags itself; copied along they would collide, or tell an old story.
 #[must_use]
 pub fn is_ours_on_snapshots(key: &str) -> bool {
-    [POLICY, RUN, SLOT, INSTANCE, CONSISTENCY].contains(&key)
+    [POLICY, RUN, SLOT, INSTANCE, CONSISTENCY, SOURCE_VOLUME, SOURCE_SNAPSHOT, SOURCE_REGION].contains(&key)
         || key.starts_with(INSTANCE_TAG)
         || key.starts_with(LAYOUT)
 }
@@ -135,12 +143,19 @@ mod tests {
 
     #[test]
     fn only_keys_that_we_write_on_snapshots_are_ours_there() {
-        for key in
-            [POLICY, RUN, SLOT, INSTANCE, CONSISTENCY, "stillframe:layout.7", "stillframe:instance.role"]
-        {
+        for key in [
+            POLICY,
+            RUN,
+            SLOT,
+            INSTANCE,
+            CONSISTENCY,
+            SOURCE_VOLUME,
+            "stillframe:layout.7",
+            "stillframe:instance.role",
+        ] {
             assert!(is_ours_on_snapshots(key), "{key}");
         }
-        for key in ["stillframe", KEEP, SKIP, "stillframe:restore", "role", "stillframe:layouts"] {
+        for key in ["stillframe", KEEP, SKIP, HOOKS, "stillframe:restore", "role", "stillframe:layouts"] {
             assert!(!is_ours_on_snapshots(key), "{key}");
         }
     }

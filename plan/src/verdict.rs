@@ -1,6 +1,8 @@
 //! What pruning comes to: a verdict for each restore point, with its reasons. Data only; `prune`
 //! decides it.
 
+use crate::kept_by::KeptBy;
+use crate::reason::Warning;
 use crate::restore_point::Target;
 use crate::{RunId, SnapshotId, VolumeId};
 use chrono::{DateTime, Utc};
@@ -14,8 +16,10 @@ pub struct Prune {
     pub policy: String,
     /// Why nothing but failed sets is deleted, whatever the verdicts.
     pub hold: Option<Hold>,
-    /// Volumes for whose sake restore points are kept that the rules would delete.
+    /// Living volumes for whose lineage restore points are kept that the rules would delete.
     pub paused: Vec<Paused>,
+    /// Volumes whose own rules cannot be read, so that the policy's hold.
+    pub warnings: Vec<Warning>,
     /// Every restore point of the policy, newest first.
     pub points: Vec<Judged>,
 }
@@ -24,12 +28,6 @@ pub struct Prune {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Hold {
-    /// The policy has rules that this version does not decide by. `last` alone would delete what they
-    /// keep.
-    UndecidedRules {
-        /// Their names.
-        rules: Vec<String>,
-    },
     /// More would be deleted in one run than looks right.
     Brake {
         /// Restore points that would be deleted.
@@ -61,8 +59,6 @@ pub enum PauseReason {
     },
     /// It lives, has restore points for longer than two slots, and none of them is good.
     NeverGood,
-    /// It has rules of its own (`stillframe:keep`), which this version does not decide by.
-    OwnRules,
 }
 
 /// One restore point and its verdict.
@@ -88,19 +84,16 @@ pub struct Judged {
 pub enum Verdict {
     /// It is kept: for these volumes, for these reasons.
     Keep(Vec<(VolumeId, KeepReason)>),
-    /// No volume needs it.
+    /// No lineage needs it.
     Delete(DeleteReason),
 }
 
-/// Why a volume needs a restore point.
+/// Why a restore point is kept for a volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum KeepReason {
-    /// One of the newest good ones that `keep.last` asks for.
-    Last {
-        /// 1 for the newest.
-        rank: u32,
-    },
+    /// Good, and rules of `keep` keep it.
+    Rules(KeptBy),
     /// One of the fewest good ones that the policy's `min` leaves.
     Min {
         /// 1 for the newest.
@@ -108,14 +101,20 @@ pub enum KeepReason {
     },
     /// Not good, but no good one is newer.
     NoNewerGood,
-    /// A snapshot of it is not complete yet, or is in the recycle bin.
+    /// A snapshot of it is not complete yet.
     Unfinished,
-    /// A snapshot of it is archived.
-    Archived,
+    /// A snapshot of it is in the Recycle Bin.
+    RecycleBin,
     /// It has failed, less than a day ago.
     FailedLately,
-    /// Pruning pauses for the volume.
+    /// No rule keeps it, but pruning pauses for the lineage.
     Paused(PauseReason),
+    /// No rule keeps it, but a snapshot of it is locked.
+    Locked,
+    /// No rule keeps it, but an image uses a snapshot of it.
+    UsedByImage,
+    /// No rule keeps it, but a snapshot of it is archived.
+    Archived,
 }
 
 /// Why a restore point is deleted.
@@ -174,11 +173,6 @@ impl Prune {
 impl fmt::Display for Hold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::UndecidedRules { rules } => write!(
-                f,
-                "this version decides by keep.last alone, the policy also has {}: all restore points are kept",
-                rules.join(", ")
-            ),
             Self::Brake { deletions, limit, points } => write!(
                 f,
                 "{deletions} of {points} restore points would be deleted, more than {limit} in one run: none is; \
@@ -195,7 +189,6 @@ impl fmt::Display for PauseReason {
                 write!(f, "overdue, newest good is of {}", newest_good.format("%Y-%m-%dT%H:%MZ"))
             }
             Self::NeverGood => f.write_str("no good restore point"),
-            Self::OwnRules => f.write_str("has rules of its own"),
         }
     }
 }
@@ -203,13 +196,16 @@ impl fmt::Display for PauseReason {
 impl fmt::Display for KeepReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Last { rank } => write!(f, "last {rank}"),
+            Self::Rules(kept_by) => kept_by.fmt(f),
             Self::Min { rank } => write!(f, "min {rank}"),
             Self::NoNewerGood => f.write_str("no newer good one"),
             Self::Unfinished => f.write_str("unfinished"),
-            Self::Archived => f.write_str("archived"),
+            Self::RecycleBin => f.write_str("in the Recycle Bin"),
             Self::FailedLately => f.write_str("failed lately"),
             Self::Paused(reason) => reason.fmt(f),
+            Self::Locked => f.write_str("locked"),
+            Self::UsedByImage => f.write_str("used by an image"),
+            Self::Archived => f.write_str("archived"),
         }
     }
 }
@@ -259,6 +255,9 @@ impl fmt::Display for Prune {
         }
         for paused in &self.paused {
             writeln!(f, "paused for {}: {}", paused.volume, paused.reason)?;
+        }
+        for warning in &self.warnings {
+            writeln!(f, "warning: {warning}")?;
         }
         if let Some(hold) = &self.hold {
             writeln!(f, "held: {hold}")?;

@@ -40,6 +40,8 @@ pub(crate) fn empty() -> Observed {
         snapshots: vec![],
         agents: Default::default(),
         orders_under_way: Default::default(),
+        used_by_images: Default::default(),
+        locked: Default::default(),
     }
 }
 
@@ -91,7 +93,8 @@ pub(crate) fn snapshot(id: &str, volume: &str, run: &str, started_at: DateTime<U
             (tags::SLOT, run.split('/').nth(1).unwrap_or("2026-11-22")),
             (tags::INSTANCE, "i-1"),
             (tags::CONSISTENCY, "crash"),
-        ]),
+        ])
+        .into(),
         size_gib: 8,
         tier: Tier::Standard,
     }
@@ -99,7 +102,7 @@ pub(crate) fn snapshot(id: &str, volume: &str, run: &str, started_at: DateTime<U
 
 impl Snapshot {
     pub(crate) fn tagged(mut self, key: &str, value: &str) -> Self {
-        self.tags.insert(key.to_owned(), value.to_owned());
+        self.tags.insert(key, value);
         self
     }
 

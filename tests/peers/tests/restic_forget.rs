@@ -7,6 +7,8 @@
 //! `RESTIC` names another program than `restic`, `RESTIC_RULE_SETS` how many rule sets each zone is asked
 //! about, `RESTIC_SEED` which histories.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed expectation is a failed test")]
+
 use chrono::{DateTime, NaiveDate, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 use fastrand::Rng;
@@ -16,8 +18,10 @@ use stillframe_plan::{Keep, KeptBy, Rule, Within, retain};
 
 /// Snapshots of each zone.
 const SNAPSHOTS: usize = 40;
+/// Year, month, day.
+type Day = (i32, u32, u32);
 /// The zones, each with days on which its calendar does something.
-const ZONES: [(Tz, [(i32, u32, u32); 3]); 5] = [
+const ZONES: [(Tz, [Day; 3]); 5] = [
     (Tz::UTC, [(2016, 2, 29), (2020, 12, 31), (2023, 1, 1)]),
     (Tz::Europe__Berlin, [(2024, 10, 27), (2024, 3, 31), (2021, 1, 3)]),
     // Changes by night to half past the hour's offset; until 2011 at one minute past midnight.
@@ -34,7 +38,7 @@ fn setting(name: &str, otherwise: u64) -> u64 {
 
 /// Half of the instants lie close to the days on which something happens, hours or days apart; half
 /// anywhere in fifteen years.
-fn instants(zone: Tz, days: &[(i32, u32, u32)], random: &mut Rng) -> BTreeSet<DateTime<Utc>> {
+fn instants(zone: Tz, days: &[Day], random: &mut Rng) -> BTreeSet<DateTime<Utc>> {
     let mut instants = BTreeSet::new();
     while instants.len() < SNAPSHOTS {
         let (year, month, day) = days[random.usize(..days.len())];
@@ -97,7 +101,7 @@ struct Compared {
     removed: usize,
 }
 
-fn compare(version: &Version, zone: Tz, days: &[(i32, u32, u32)], mut random: Rng) -> Compared {
+fn compare(version: &Version, zone: Tz, days: &[Day], mut random: Rng) -> Compared {
     let restic = Restic::new(zone).unwrap();
     let mut hosts = 0..;
     for instant in instants(zone, days, &mut random) {
