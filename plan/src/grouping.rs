@@ -2,31 +2,45 @@
 //!
 //! Snapshots that do not carry a policy's tags are nobody's restore point here, so nothing that works
 //! on restore points can ever touch them.
+//!
+//! A million snapshots lie wide apart in memory, so each is read once, into an entry of a few numbers.
 
 use crate::layouts::Layouts;
 use crate::numbers::Numbers;
-use crate::observed::Snapshot;
+use crate::observed::{Snapshot, SnapshotState, Tier};
 use crate::restore_point::{Member, RestorePoint, Target};
-use crate::{InstanceId, RunId, VolumeId};
-use std::sync::Arc;
+use crate::{Consistency, InstanceId, RunId, VolumeId};
+use chrono::{DateTime, Utc};
+use std::cmp::Reverse;
 
 /// The restore points of a policy, oldest first. The order of the snapshots makes no difference, nor
 /// does one that is given twice.
 #[must_use]
 pub fn restore_points<'a>(policy: &str, snapshots: &'a [Snapshot]) -> Vec<RestorePoint<'a>> {
-    Grouping::of(policy, snapshots.iter()).points
+    let mut points = Grouping::of(policy, snapshots.iter()).points;
+    points.reverse();
+    points
 }
 
-/// The restore points of a policy, oldest first, and the volumes that they are of.
+/// The restore points of a policy, newest first, and the volumes that they are of.
 pub(crate) struct Grouping<'a> {
     pub(crate) points: Vec<RestorePoint<'a>>,
-    /// By the number that the members carry.
+    /// By the number that the members carry, which is their order.
     pub(crate) volumes: Vec<VolumeId>,
-    pub(crate) numbers: Numbers<'a>,
 }
 
-/// One snapshot with what groups it: run, target, volume.
-type Entry<'a> = (u32, TargetNumber, u32, &'a Snapshot);
+/// What is read of one snapshot. Numbers of names are first those of [`Numbers`], then their ranks.
+struct Entry<'a> {
+    run: u32,
+    target: TargetNumber,
+    volume: u32,
+    layout: Option<u32>,
+    label: Consistency,
+    state: SnapshotState,
+    tier: Tier,
+    started_at: DateTime<Utc>,
+    snapshot: &'a Snapshot,
+}
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum TargetNumber {
@@ -38,67 +52,119 @@ impl<'a> Grouping<'a> {
     pub(crate) fn of(policy: &str, snapshots: impl Iterator<Item = &'a Snapshot>) -> Self {
         let (mut runs, mut instances, mut volumes) =
             (Numbers::default(), Numbers::default(), Numbers::default());
+        let mut layouts = Layouts::default();
         let mut entries: Vec<Entry<'a>> = Vec::with_capacity(snapshots.size_hint().0);
         for snapshot in snapshots.filter(|snapshot| snapshot.policy() == Some(policy)) {
             let Some(run) = snapshot.run() else { continue };
             let volume = volumes.of(snapshot.origin());
-            let target = match snapshot.instance() {
-                Some(instance) => TargetNumber::Instance(instances.of(instance)),
-                None => TargetNumber::Volume(volume),
-            };
-            entries.push((runs.of(run), target, volume, snapshot));
+            entries.push(Entry {
+                run: runs.of(run),
+                target: match snapshot.instance() {
+                    Some(instance) => TargetNumber::Instance(instances.of(instance)),
+                    None => TargetNumber::Volume(volume),
+                },
+                volume,
+                layout: layouts.number(&snapshot.tags),
+                label: snapshot.label(),
+                state: snapshot.state,
+                tier: snapshot.tier,
+                started_at: snapshot.started_at,
+                snapshot,
+            });
         }
-        entries.sort_unstable_by_key(|(run, target, volume, _)| (*run, *target, *volume));
+        let names = Names::of(&runs, &instances, &volumes, &mut entries);
+        entries.sort_unstable_by_key(|entry| (entry.run, entry.target, entry.volume));
 
-        let runs: Vec<RunId> = runs.names().iter().map(|name| (*name).into()).collect();
-        let instances: Vec<InstanceId> = instances.names().iter().map(|name| (*name).into()).collect();
-        let volume_ids: Vec<VolumeId> = volumes.names().iter().map(|name| (*name).into()).collect();
-        let mut layouts = Layouts::default();
-        let mut points: Vec<RestorePoint<'a>> = entries
-            .chunk_by(|a, b| (a.0, a.1) == (b.0, b.1))
-            .filter_map(|set| {
-                let (run, target, ..) = set.first()?;
-                let target = match target {
-                    TargetNumber::Instance(number) => {
-                        Target::Instance(instances.get(*number as usize)?.clone())
-                    }
-                    TargetNumber::Volume(number) => Target::Volume(volume_ids.get(*number as usize)?.clone()),
-                };
-                Some(point(runs.get(*run as usize)?.clone(), target, set, &volume_ids, &mut layouts))
-            })
+        let mut sets: Vec<(Reverse<DateTime<Utc>>, &mut [Entry<'a>])> = entries
+            .chunk_by_mut(|a, b| (a.run, a.target) == (b.run, b.target))
+            .map(|set| (Reverse(instant(set)), set))
             .collect();
-        points.sort_unstable_by(|a, b| {
-            (a.started_at, &a.run, &a.target).cmp(&(b.started_at, &b.run, &b.target))
-        });
-        Self { points, volumes: volume_ids, numbers: volumes }
+        // They stand in the order of their runs and targets, which decides between those of one instant.
+        sets.reverse();
+        sets.sort_by_key(|(instant, _)| *instant);
+        let points = sets.into_iter().filter_map(|(_, set)| point(&names, &layouts, set)).collect();
+        Self { points, volumes: names.volumes }
     }
 }
 
-fn point<'a>(
-    run: RunId,
-    target: Target,
-    set: &[Entry<'a>],
-    volumes: &[VolumeId],
-    layouts: &mut Layouts<'a>,
-) -> RestorePoint<'a> {
+fn instant(set: &[Entry<'_>]) -> DateTime<Utc> {
+    set.iter().map(|entry| entry.started_at).max().unwrap_or_default()
+}
+
+/// The names that the numbers of entries stand for, each list in order.
+struct Names {
+    runs: Vec<RunId>,
+    instances: Vec<InstanceId>,
+    volumes: Vec<VolumeId>,
+}
+
+impl Names {
+    /// Makes the numbers of the entries those of these lists.
+    fn of(
+        runs: &Numbers<'_>,
+        instances: &Numbers<'_>,
+        volumes: &Numbers<'_>,
+        entries: &mut [Entry<'_>],
+    ) -> Self {
+        let ((runs, run_ranks), (instances, instance_ranks), (volumes, volume_ranks)) =
+            (runs.ranks(), instances.ranks(), volumes.ranks());
+        let rank = |ranks: &[u32], number: u32| ranks.get(number as usize).copied().unwrap_or(number);
+        for entry in entries {
+            entry.run = rank(&run_ranks, entry.run);
+            entry.volume = rank(&volume_ranks, entry.volume);
+            entry.target = match entry.target {
+                TargetNumber::Instance(number) => TargetNumber::Instance(rank(&instance_ranks, number)),
+                TargetNumber::Volume(_) => TargetNumber::Volume(entry.volume),
+            };
+        }
+        Self {
+            runs: runs.into_iter().map(RunId::from).collect(),
+            instances: instances.into_iter().map(InstanceId::from).collect(),
+            volumes: volumes.into_iter().map(VolumeId::from).collect(),
+        }
+    }
+}
+
+/// Makes a restore point of the snapshots of one run and target, which stand in order of their volumes.
+fn point<'a>(names: &Names, layouts: &Layouts<'_>, set: &mut [Entry<'a>]) -> Option<RestorePoint<'a>> {
+    for of_volume in set.chunk_by_mut(|a, b| a.volume == b.volume).filter(|members| members.len() > 1) {
+        // Of a snapshot that is given twice, and changed in between, the lesser version counts.
+        of_volume.sort_unstable_by(|a, b| {
+            (&a.snapshot.id, a.state, a.label, a.started_at).cmp(&(
+                &b.snapshot.id,
+                b.state,
+                b.label,
+                b.started_at,
+            ))
+        });
+    }
+    let first = set.first()?;
+    let run = names.runs.get(first.run as usize)?.clone();
+    let target = match first.target {
+        TargetNumber::Instance(number) => Target::Instance(names.instances.get(number as usize)?.clone()),
+        TargetNumber::Volume(number) => Target::Volume(names.volumes.get(number as usize)?.clone()),
+    };
     let mut members: Vec<Member<'a>> = Vec::with_capacity(set.len());
-    members.extend(set.iter().filter_map(|(_, _, number, snapshot)| {
-        let volume = volumes.get(*number as usize)?.clone();
-        Some(Member { volume, snapshot, label: snapshot.label(), number: *number })
-    }));
-    // Of a snapshot that is given twice, and changed in between, the lesser version counts.
-    members.sort_unstable_by(|a, b| {
-        let key = |member: &Member<'a>| (member.snapshot.state, member.label, member.snapshot.started_at);
-        (&a.volume, &a.snapshot.id, key(a)).cmp(&(&b.volume, &b.snapshot.id, key(b)))
-    });
-    members.dedup_by(|a, b| a.snapshot.id == b.snapshot.id);
-    let mut said = Vec::with_capacity(1);
-    for member in &members {
-        if let Some(layout) = layouts.of(&member.snapshot.tags)
-            && !said.iter().any(|other| Arc::ptr_eq(other, &layout))
+    let mut said: Vec<u32> = Vec::new();
+    for entry in set.iter() {
+        if members
+            .last()
+            .is_some_and(|last| last.number == entry.volume && last.snapshot.id == entry.snapshot.id)
         {
+            continue;
+        }
+        members.push(Member {
+            volume: names.volumes.get(entry.volume as usize)?.clone(),
+            snapshot: entry.snapshot,
+            label: entry.label,
+            state: entry.state,
+            tier: entry.tier,
+            number: entry.volume,
+        });
+        if let Some(layout) = entry.layout.filter(|layout| !said.contains(layout)) {
             said.push(layout);
         }
     }
-    RestorePoint::new(run, target, members, said)
+    let layouts = said.into_iter().filter_map(|number| layouts.get(number).cloned()).collect();
+    Some(RestorePoint::new(run, target, instant(set), members, layouts))
 }

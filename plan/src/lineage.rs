@@ -63,20 +63,20 @@ pub(crate) struct History<'a> {
     pub(crate) points: Vec<RestorePoint<'a>>,
     pub(crate) lineages: Vec<Lineage>,
     /// The lineage of each volume, by its number.
-    lineage_of: Vec<usize>,
+    lineage_of: Vec<u32>,
     /// The volume as it lives, by its number.
     live: Vec<Option<&'a Volume>>,
 }
 
 impl<'a> History<'a> {
     pub(crate) fn of(policy: &Policy, observed: &'a Observed) -> Self {
-        let Grouping { mut points, volumes, numbers } = Grouping::of(&policy.name, observed.snapshots.iter());
-        points.reverse();
+        let Grouping { points, volumes } = Grouping::of(&policy.name, observed.snapshots.iter());
         let mut live = vec![None; volumes.len()];
         let is_live =
             |volume: &&Volume| !matches!(volume.state, VolumeState::Deleting | VolumeState::Deleted);
         for volume in observed.volumes.iter().filter(is_live) {
-            if let Some(slot) = numbers.get(volume.id.as_str()).and_then(|number| live.get_mut(number)) {
+            let number = volumes.binary_search(&volume.id).ok();
+            if let Some(slot) = number.and_then(|number| live.get_mut(number)) {
                 *slot = Some(volume);
             }
         }
@@ -86,8 +86,8 @@ impl<'a> History<'a> {
     }
 
     /// The number of the lineage that a member's volume belongs to.
-    pub(crate) fn lineage_of(&self, volume_number: u32) -> usize {
-        self.lineage_of.get(volume_number as usize).copied().unwrap_or(usize::MAX)
+    pub(crate) fn lineage_of(&self, volume_number: u32) -> u32 {
+        self.lineage_of.get(volume_number as usize).copied().unwrap_or(u32::MAX)
     }
 
     /// The volume with this number, if it lives.
@@ -175,10 +175,10 @@ fn lives<'a>(
 }
 
 /// Lays the lives out over lineages; gives these, and the number of the lineage of each volume.
-fn arrange(mut lives: Vec<(Life<'_>, &[String])>, volumes: &[VolumeId]) -> (Vec<Lineage>, Vec<usize>) {
+fn arrange(mut lives: Vec<(Life<'_>, &[String])>, volumes: &[VolumeId]) -> (Vec<Lineage>, Vec<u32>) {
     lives.sort_unstable_by(|(a, _), (b, _)| (&a.key, a.began, a.volume).cmp(&(&b.key, b.began, b.volume)));
     let mut lineages: Vec<Lineage> = Vec::new();
-    let mut lineage_of = vec![usize::MAX; volumes.len()];
+    let mut lineage_of = vec![u32::MAX; volumes.len()];
     for same_key in lives.chunk_by(|(a, _), (b, _)| a.key == b.key) {
         let first = lineages.len();
         // Lineages of this key whose last volume is gone, by its end.
@@ -202,7 +202,7 @@ fn arrange(mut lives: Vec<(Life<'_>, &[String])>, volumes: &[VolumeId]) -> (Vec<
                 lineage.live = life.ended.is_none().then(|| life.volume.clone());
             }
             if let Some(slot) = lineage_of.get_mut(life.number) {
-                *slot = at;
+                *slot = u32::try_from(at).unwrap_or(u32::MAX);
             }
             ended.extend(life.ended.map(|end| (end, at)));
         }

@@ -2,6 +2,7 @@
 //! from nothing else. Nothing here is an opinion.
 
 use crate::consistency::Consistency;
+use crate::layout::{self, LayoutError, Record};
 use crate::shared_tags::SharedTags;
 use crate::tags::Tags;
 use crate::{InstanceId, RunId, SnapshotId, VolumeId, tags};
@@ -259,6 +260,14 @@ impl Snapshot {
     #[must_use]
     pub fn origin(&self) -> &str {
         self.tag(tags::SOURCE_VOLUME).unwrap_or(self.volume.as_str())
+    }
+
+    /// The records of its set's layout; none when it carries no layout.
+    ///
+    /// # Errors
+    /// There is a layout, and it cannot be understood.
+    pub fn layout(&self) -> Result<Vec<Record>, LayoutError> {
+        layout::decode_parts(&self.tags.beginning_with(tags::LAYOUT).collect())
     }
 
     /// The run that made it.

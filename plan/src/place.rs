@@ -1,6 +1,7 @@
 //! Whether a volume can be snapshotted now, and where it stands: the reasons to leave one alone that do
 //! not depend on any other volume.
 
+use crate::numbers::Numbers;
 use crate::observed::{
     Attachment, AttachmentState, Instance, InstanceState, Observed, Snapshot, SnapshotState,
 };
@@ -22,7 +23,9 @@ pub(crate) struct Places<'a> {
     now: DateTime<Utc>,
     limits: &'a Limits,
     pub(crate) instances: BTreeMap<&'a InstanceId, &'a Instance>,
-    snapshots: BTreeMap<&'a VolumeId, Recent<'a>>,
+    /// Numbers of the volumes.
+    volumes: Numbers<'a>,
+    snapshots: Vec<Recent<'a>>,
     orders_under_way: &'a BTreeMap<InstanceId, RunId>,
     finished: BTreeMap<VolumeId, SkipReason>,
 }
@@ -53,10 +56,14 @@ impl<'a> Places<'a> {
         limits: &'a Limits,
         finished: BTreeMap<VolumeId, SkipReason>,
     ) -> Self {
-        let mut snapshots: BTreeMap<_, Recent<'_>> =
-            observed.volumes.iter().map(|volume| (&volume.id, Recent::default())).collect();
+        let mut volumes = Numbers::default();
+        for volume in &observed.volumes {
+            volumes.of(volume.id.as_str());
+        }
+        let mut snapshots: Vec<Recent<'_>> = observed.volumes.iter().map(|_| Recent::default()).collect();
         for snapshot in &observed.snapshots {
-            if let Some(recent) = snapshots.get_mut(&snapshot.volume) {
+            let number = volumes.get(snapshot.volume.as_str());
+            if let Some(recent) = number.and_then(|number| snapshots.get_mut(number)) {
                 recent.add(snapshot);
             }
         }
@@ -64,6 +71,7 @@ impl<'a> Places<'a> {
             now: observed.now,
             limits,
             instances: observed.instances.iter().map(|instance| (&instance.id, instance)).collect(),
+            volumes,
             snapshots,
             orders_under_way: &observed.orders_under_way,
             finished,
@@ -106,7 +114,8 @@ impl<'a> Places<'a> {
     }
 
     fn check_limits(&self, volume: &Volume) -> Result<(), SkipReason> {
-        let Some(recent) = self.snapshots.get(&volume.id) else { return Ok(()) };
+        let number = self.volumes.get(volume.id.as_str());
+        let Some(recent) = number.and_then(|number| self.snapshots.get(number)) else { return Ok(()) };
         let (pending, failed) = (recent.pending.len(), recent.failed.len());
         let limit = match volume.kind.as_str() {
             "st1" | "sc1" => self.limits.pending_per_throughput_volume,

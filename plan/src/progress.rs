@@ -25,9 +25,12 @@ impl Progress {
         let is_of_slot = |snapshot: &Snapshot| snapshot.slot() == Some(&slot.name);
         let runs: BTreeSet<&str> =
             snapshots.iter().filter(|snapshot| is_of_slot(snapshot)).filter_map(Snapshot::run).collect();
+        if runs.is_empty() {
+            return progress;
+        }
         let of_runs =
             snapshots.iter().filter(|snapshot| snapshot.run().is_some_and(|run| runs.contains(run)));
-        for point in Grouping::of(&policy.name, of_runs).points {
+        for point in Grouping::of(&policy.name, of_runs).points.into_iter().rev() {
             let mut behind = Vec::new();
             for member in point.members().iter().filter(|member| is_of_slot(member.snapshot)) {
                 if let Some(reason) = finishes(policy, &point, member) {

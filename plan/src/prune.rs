@@ -5,16 +5,16 @@
 //! lineage needs it. Rules count good ones only (see [`RestorePoint::is_good`]), so that `last: 5` is five
 //! from which everything can be brought back, however many lesser ones lie between.
 
-use crate::VolumeId;
 use crate::keep::Keep;
 use crate::kept_by::KeptBy;
-use crate::lineage::History;
+use crate::lineage::{History, Lineage};
 use crate::observed::{Observed, SnapshotState, Tier};
 use crate::overrides;
 use crate::policy::Policy;
 use crate::reason::Warning;
 use crate::restore_point::{Member, RestorePoint};
 use crate::retention::retain;
+use crate::tags;
 use crate::verdict::{DeleteReason, Hold, Judged, KeepReason, PauseReason, Paused, Prune, Verdict};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::borrow::Cow;
@@ -26,30 +26,31 @@ const BRAKE_PERCENT: usize = 20;
 
 /// Judges every restore point of a policy.
 #[must_use]
-pub fn prune(policy: &Policy, observed: &Observed) -> Prune {
+pub fn prune<'a>(policy: &Policy, observed: &'a Observed) -> Prune<'a> {
     let history = History::of(policy, observed);
     let mut stakes = stakes(policy, &history);
-    let mut lineages: Vec<Standing> = history.lineages.iter().map(|_| Standing::default()).collect();
+    let mut lineages: Vec<Standing> = Vec::with_capacity(history.lineages.len());
     let mut warnings = Vec::new();
-    for of_one in stakes.chunk_by_mut(|a, b| a.lineage == b.lineage) {
-        let Some(first) = of_one.first() else { continue };
-        let (keep, warning) = rules(policy, &history, first);
+    let order = by_lineage(&history, &stakes);
+    let mut of_lineages = order.chunk_by(|a, b| lineage_at(&stakes, *a) == lineage_at(&stakes, *b));
+    let of_lineages: Vec<&[u32]> = history.lineages.iter().filter_map(|_| of_lineages.next()).collect();
+    for (lineage, newest_first) in history.lineages.iter().zip(of_lineages) {
+        let (keep, warning) = rules(policy, &history, &stakes, newest_first);
         warnings.extend(warning);
-        let live = history.lineages.get(first.lineage).and_then(|lineage| lineage.live.clone());
-        if let Some(standing) = lineages.get_mut(first.lineage) {
-            *standing = Standing::of(policy, observed.now, live, of_one);
-        }
-        count(policy, &keep, of_one);
+        lineages.push(Standing::of(policy, observed.now, lineage, &stakes, newest_first));
+        count(policy, &keep, &mut stakes, newest_first);
     }
-    // Back into the order of the points.
-    stakes.sort_unstable_by_key(|stake| (stake.point, stake.at));
-    let mut of_points = stakes.chunk_by(|a, b| a.point == b.point);
-
-    let judge = |point| judge(policy, observed, point, of_points.next().unwrap_or_default(), &lineages);
-    let judged: Vec<Judged> = history.points.iter().map(judge).collect();
-    let paused =
-        |standing: &Standing| Some(Paused { volume: standing.live.clone()?, reason: standing.paused? });
-    let mut paused: Vec<Paused> = lineages.iter().filter_map(paused).collect();
+    let mut rest = stakes.as_slice();
+    let judge = |point: &RestorePoint<'a>| {
+        let (of_point, others) = rest.split_at_checked(point.by_volume().count()).unwrap_or((rest, &[]));
+        rest = others;
+        judge(policy, observed, point, of_point, &lineages)
+    };
+    let judged: Vec<Judged<'a>> = history.points.iter().map(judge).collect();
+    let paused = |(lineage, standing): (&Lineage, &Standing)| {
+        Some(Paused { volume: lineage.live.clone()?, reason: standing.paused? })
+    };
+    let mut paused: Vec<Paused> = history.lineages.iter().zip(&lineages).filter_map(paused).collect();
     paused.sort_by(|a, b| a.volume.cmp(&b.volume));
     warnings.sort_by_cached_key(ToString::to_string);
     Prune { policy: policy.name.clone(), hold: hold(policy, &judged), paused, warnings, points: judged }
@@ -57,50 +58,90 @@ pub fn prune(policy: &Policy, observed: &Observed) -> Prune {
 
 /// What one restore point is to one lineage.
 struct Stake {
-    lineage: usize,
-    /// Both newest first: the point among the points, the volume's snapshots among the point's.
-    point: usize,
-    at: usize,
-    instant: DateTime<Utc>,
+    lineage: u32,
+    /// The point among the points.
+    point: u32,
+    /// The number of the volume.
+    volume: u32,
     good: bool,
-    /// The rules that keep it, of a good one.
-    kept_by: KeptBy,
     /// How many good ones the lineage has with this one, counted from the newest.
     rank: u32,
+    /// The rules that keep it, of a good one.
+    kept_by: KeptBy,
+    instant: DateTime<Utc>,
 }
 
-/// Those of each lineage together, newest first.
+/// In the order of the points, newest first, and of the volumes in each.
 fn stakes(policy: &Policy, history: &History<'_>) -> Vec<Stake> {
-    let mut stakes = Vec::new();
-    for (number, point) in history.points.iter().enumerate() {
-        for (at, members) in point.by_volume().enumerate() {
+    let mut stakes = Vec::with_capacity(history.points.iter().map(|point| point.members().len()).sum());
+    for (number, point) in (0..).zip(&history.points) {
+        for members in point.by_volume() {
             let Some(member) = members.first() else { continue };
             stakes.push(Stake {
                 lineage: history.lineage_of(member.number),
                 point: number,
-                at,
-                instant: point.started_at,
+                volume: member.number,
                 good: point.is_good(policy, members),
-                kept_by: KeptBy::default(),
                 rank: 0,
+                kept_by: KeptBy::default(),
+                instant: point.started_at,
             });
         }
     }
-    stakes.sort_unstable_by_key(|stake| (stake.lineage, stake.point, stake.at));
     stakes
+}
+
+fn lineage_at(stakes: &[Stake], at: u32) -> Option<u32> {
+    stakes.get(at as usize).map(|stake| stake.lineage)
+}
+
+/// The places of the stakes, those of each lineage together, newest first. Every lineage has some.
+fn by_lineage(history: &History<'_>, stakes: &[Stake]) -> Vec<u32> {
+    let mut next = vec![0_u32; history.lineages.len() + 1];
+    for stake in stakes {
+        if let Some(count) = next.get_mut(stake.lineage as usize + 1) {
+            *count += 1;
+        }
+    }
+    let mut sum = 0;
+    for first in &mut next {
+        sum += *first;
+        *first = sum;
+    }
+    let mut order = vec![0; stakes.len()];
+    for (at, stake) in (0..).zip(stakes) {
+        let Some(place) = next.get_mut(stake.lineage as usize) else { continue };
+        if let Some(slot) = order.get_mut(*place as usize) {
+            *slot = at;
+        }
+        *place += 1;
+    }
+    order
+}
+
+fn each<'a>(stakes: &'a [Stake], places: &'a [u32]) -> impl DoubleEndedIterator<Item = &'a Stake> {
+    places.iter().filter_map(|at| stakes.get(*at as usize))
 }
 
 /// The rules for a lineage, told from its newest restore point: those of its living volume, of one that is
 /// gone those that its newest snapshot says, else the policy's. Malformed ones are the policy's too.
-fn rules<'a>(policy: &'a Policy, history: &History<'_>, newest: &Stake) -> (Cow<'a, Keep>, Option<Warning>) {
-    let point = history.points.get(newest.point);
-    let member = point.and_then(|point| point.by_volume().nth(newest.at)).and_then(<[_]>::first);
-    let Some(Member { volume, snapshot, number, .. }) = member else {
+fn rules<'a>(
+    policy: &'a Policy,
+    history: &History<'_>,
+    stakes: &[Stake],
+    newest_first: &[u32],
+) -> (Cow<'a, Keep>, Option<Warning>) {
+    let newest = each(stakes, newest_first).next();
+    let newest = newest.and_then(|stake| {
+        let members = history.points.get(stake.point as usize)?.members();
+        members.iter().find(|member| member.number == stake.volume)
+    });
+    let Some(Member { volume, snapshot, number, .. }) = newest else {
         return (Cow::Borrowed(&policy.keep), None);
     };
     let said = match history.live(*number) {
-        Some(live) => live.tags.get(crate::tags::KEEP).map(String::as_str),
-        None => snapshot.tags.get(crate::tags::KEEP),
+        Some(live) => live.tags.get(tags::KEEP).map(String::as_str),
+        None => snapshot.tags.get(tags::KEEP),
     };
     match said.map(|said| overrides::keep(volume, said)) {
         Some(Ok(keep)) => (Cow::Owned(keep), None),
@@ -110,51 +151,64 @@ fn rules<'a>(policy: &'a Policy, history: &History<'_>, newest: &Stake) -> (Cow<
 }
 
 /// Lets the rules count the good ones of one lineage.
-fn count(policy: &Policy, keep: &Keep, newest_first: &mut [Stake]) {
-    let good: Vec<_> = newest_first.iter().filter(|stake| stake.good).map(|stake| stake.instant).collect();
-    let kept = retain(keep, policy.timezone, &good);
-    let good = newest_first.iter_mut().filter(|stake| stake.good);
-    for (rank, (stake, kept_by)) in (1..).zip(good.zip(kept)) {
-        stake.rank = rank;
-        stake.kept_by = kept_by;
+fn count(policy: &Policy, keep: &Keep, stakes: &mut [Stake], newest_first: &[u32]) {
+    let good: Vec<(u32, DateTime<Utc>)> = newest_first
+        .iter()
+        .filter_map(|at| {
+            stakes.get(*at as usize).filter(|stake| stake.good).map(|stake| (*at, stake.instant))
+        })
+        .collect();
+    let instants: Vec<_> = good.iter().map(|(_, instant)| *instant).collect();
+    let kept = retain(keep, policy.timezone, &instants);
+    for (rank, ((at, _), kept_by)) in (1..).zip(good.into_iter().zip(kept)) {
+        if let Some(stake) = stakes.get_mut(at as usize) {
+            stake.rank = rank;
+            stake.kept_by = kept_by;
+        }
     }
 }
 
 /// How a lineage stands.
-#[derive(Default)]
 struct Standing {
     newest_good: Option<DateTime<Utc>>,
-    live: Option<VolumeId>,
     paused: Option<PauseReason>,
 }
 
 impl Standing {
-    fn of(policy: &Policy, now: DateTime<Utc>, live: Option<VolumeId>, newest_first: &[Stake]) -> Self {
+    fn of(
+        policy: &Policy,
+        now: DateTime<Utc>,
+        lineage: &Lineage,
+        stakes: &[Stake],
+        newest_first: &[u32],
+    ) -> Self {
         let overdue = |instant: DateTime<Utc>| now - instant > policy.every.length() * 2;
-        let newest_good = newest_first.iter().find(|stake| stake.good).map(|stake| stake.instant);
-        let oldest = newest_first.last().map(|stake| stake.instant);
-        let paused = match (&live, newest_good) {
+        let newest_good = each(stakes, newest_first).find(|stake| stake.good).map(|stake| stake.instant);
+        let oldest = each(stakes, newest_first).next_back().map(|stake| stake.instant);
+        let paused = match (&lineage.live, newest_good) {
             (Some(_), Some(newest_good)) if overdue(newest_good) => {
                 Some(PauseReason::Overdue { newest_good })
             }
             (Some(_), None) if oldest.is_some_and(overdue) => Some(PauseReason::NeverGood),
             _ => None,
         };
-        Self { newest_good, live, paused }
+        Self { newest_good, paused }
     }
 }
 
-fn judge(
+fn judge<'a>(
     policy: &Policy,
     observed: &Observed,
-    point: &RestorePoint<'_>,
+    point: &RestorePoint<'a>,
     stakes: &[Stake],
     lineages: &[Standing],
-) -> Judged {
+) -> Judged<'a> {
     let mut kept = Vec::new();
     let mut doom = DeleteReason::Failed;
     for (members, stake) in point.by_volume().zip(stakes) {
-        let (Some(member), Some(lineage)) = (members.first(), lineages.get(stake.lineage)) else { continue };
+        let (Some(member), Some(lineage)) = (members.first(), lineages.get(stake.lineage as usize)) else {
+            continue;
+        };
         match judge_for(policy, observed, members, stake, lineage) {
             Ok(reason) => kept.push((member.volume.clone(), reason)),
             Err(reason) => doom = doom.max(reason),
@@ -164,7 +218,7 @@ fn judge(
         run: point.run.clone(),
         target: point.target.clone(),
         started_at: point.started_at,
-        snapshots: point.snapshots().map(|snapshot| snapshot.id.clone()).collect(),
+        snapshots: point.snapshots().map(|snapshot| &snapshot.id).collect(),
         good: stakes.iter().all(|stake| stake.good),
         verdict: if kept.is_empty() { Verdict::Delete(doom) } else { Verdict::Keep(kept) },
     }
@@ -178,7 +232,7 @@ fn judge_for(
     stake: &Stake,
     lineage: &Standing,
 ) -> Result<KeepReason, DeleteReason> {
-    let any = |is: fn(SnapshotState) -> bool| members.iter().any(|member| is(member.snapshot.state));
+    let any = |is: fn(SnapshotState) -> bool| members.iter().any(|member| is(member.state));
     if any(|state| state == SnapshotState::Pending) {
         return Ok(KeepReason::Unfinished);
     }
@@ -187,7 +241,7 @@ fn judge_for(
     }
     // A failed snapshot holds nothing, and EC2 counts it as pending until it is gone: neither a pause nor a
     // rule must keep the very thing that may be in the way of the next good one.
-    if members.iter().all(|member| member.snapshot.state == SnapshotState::Error) {
+    if members.iter().all(|member| member.state == SnapshotState::Error) {
         let old = observed.now - stake.instant > TimeDelta::days(1);
         return if old { Err(DeleteReason::Failed) } else { Ok(KeepReason::FailedLately) };
     }
@@ -211,14 +265,14 @@ fn guard(observed: &Observed, members: &[Member<'_>], lineage: &Standing) -> Opt
         Some(KeepReason::Locked)
     } else if any(&|member| observed.used_by_images.contains(&member.snapshot.id)) {
         Some(KeepReason::UsedByImage)
-    } else if any(&|member| member.snapshot.tier == Tier::Archive) {
+    } else if any(&|member| member.tier == Tier::Archive) {
         Some(KeepReason::Archived)
     } else {
         None
     }
 }
 
-fn hold(policy: &Policy, judged: &[Judged]) -> Option<Hold> {
+fn hold(policy: &Policy, judged: &[Judged<'_>]) -> Option<Hold> {
     let deletions = judged
         .iter()
         .filter(|point| {

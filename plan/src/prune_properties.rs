@@ -5,7 +5,7 @@ use super::*;
 use crate::lineage::{Lineage, lineages};
 use crate::observed::{Snapshot, Volume};
 use crate::world::*;
-use crate::{Consistency, SnapshotId, layout, restore_points, tags};
+use crate::{Consistency, SnapshotId, VolumeId, layout, restore_points, tags};
 use chrono::TimeDelta;
 use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
@@ -124,8 +124,8 @@ fn any_policy() -> impl Strategy<Value = Policy> {
         })
 }
 
-fn deleted(prune: &Prune) -> BTreeSet<SnapshotId> {
-    prune.deletions().flat_map(|point| point.snapshots.clone()).collect()
+fn deleted(prune: &Prune<'_>) -> BTreeSet<SnapshotId> {
+    prune.deletions().flat_map(|point| &point.snapshots).map(|id| (*id).clone()).collect()
 }
 
 fn after(observed: &Observed, gone: &BTreeSet<SnapshotId>) -> Observed {

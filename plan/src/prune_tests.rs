@@ -6,6 +6,11 @@ use crate::{SnapshotId, layout, tags};
 use insta::assert_snapshot;
 use serde_json::json;
 
+/// The verdicts on an account that lives as long as the test.
+fn prune(policy: &Policy, observed: &Observed) -> Prune<'static> {
+    super::prune(policy, Box::leak(Box::new(observed.clone())))
+}
+
 /// One restore point of `vol-1` a day, newest first, as a calendar: `f` filesystem, `o` offline,
 /// `c` crash, `p` pending, `e` failed, `a` filesystem and archived, `b` in the Recycle Bin, `.` none. The first is today's.
 fn calendar(days: &str) -> Observed {
@@ -30,7 +35,7 @@ fn point(ago: usize, kind: char) -> Snapshot {
 }
 
 /// The same calendar of what becomes of them: `K` kept, `D` deleted.
-fn verdicts(prune: &Prune, days: &str) -> String {
+fn verdicts(prune: &Prune<'_>, days: &str) -> String {
     let mut verdicts = prune.points.iter();
     let verdict = |day: char| match day {
         '.' => '.',
@@ -242,7 +247,7 @@ fn a_calendar_of_all_rules_with_reasons() {
         json!({"keep": {"last": 2, "daily": 5, "weekly": 3, "monthly": 2, "yearly": 1, "within": "3d"}});
     let found = prune(&Policy { allow_mass_delete: true, ..policy(rules) }, &observed);
     let line =
-        |point: &Judged| format!("{}  {}", point.started_at.format("%a %G-W%V  %Y-%m-%d"), point.verdict);
+        |point: &Judged<'_>| format!("{}  {}", point.started_at.format("%a %G-W%V  %Y-%m-%d"), point.verdict);
     assert_snapshot!(found.points.iter().map(line).collect::<Vec<_>>().join("\n"), @r"
     Sun 2026-W47  2026-11-22  keep: last 1, daily 1, weekly 1, monthly 1, yearly 1, within
     Sat 2026-W47  2026-11-21  keep: last 2, daily 2, within

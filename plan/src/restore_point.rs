@@ -36,7 +36,12 @@ pub struct Member<'a> {
     pub volume: VolumeId,
     /// The snapshot.
     pub snapshot: &'a Snapshot,
-    pub(crate) label: Consistency,
+    /// Its label.
+    pub label: Consistency,
+    /// How far it has got.
+    pub state: SnapshotState,
+    /// Where it is stored.
+    pub tier: Tier,
     /// The volume's number among those of the grouping.
     pub(crate) number: u32,
 }
@@ -64,10 +69,10 @@ impl<'a> RestorePoint<'a> {
     pub(crate) fn new(
         run: RunId,
         target: Target,
+        started_at: DateTime<Utc>,
         members: Vec<Member<'a>>,
         layouts: Vec<Arc<Layout>>,
     ) -> Self {
-        let started_at = members.iter().map(|member| member.snapshot.started_at).max().unwrap_or_default();
         let frozen = members
             .iter()
             .map(|member| member.label)
@@ -87,7 +92,7 @@ impl<'a> RestorePoint<'a> {
 
     /// The same, the snapshots of each volume together.
     pub fn by_volume(&self) -> impl Iterator<Item = &[Member<'a>]> {
-        self.members.chunk_by(|a, b| a.volume == b.volume)
+        self.members.chunk_by(|a, b| a.number == b.number)
     }
 
     /// Its snapshots.
@@ -103,8 +108,8 @@ impl<'a> RestorePoint<'a> {
     }
 
     fn find_complete(&self) -> bool {
-        let whole = |snapshot: &Snapshot| snapshot.state == SnapshotState::Completed;
-        self.by_volume().all(|members| members.iter().any(|member| whole(member.snapshot)))
+        let whole = |member: &Member<'_>| member.state == SnapshotState::Completed;
+        self.by_volume().all(|members| members.iter().any(whole))
             && self.layouts.iter().all(|layout| {
                 let named =
                     |record: &Record| self.members.iter().any(|member| member.volume == record.volume);
@@ -119,8 +124,8 @@ impl<'a> RestorePoint<'a> {
     pub fn is_good(&self, policy: &Policy, members: &[Member<'_>]) -> bool {
         self.complete
             && members.iter().any(|member| {
-                member.snapshot.state == SnapshotState::Completed
-                    && member.snapshot.tier == Tier::Standard
+                member.state == SnapshotState::Completed
+                    && member.tier == Tier::Standard
                     && self.is_as_asked(policy, member)
             })
     }

@@ -11,7 +11,7 @@ use std::fmt;
 
 /// The verdicts on a policy's restore points.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Prune {
+pub struct Prune<'a> {
     /// The policy's name.
     pub policy: String,
     /// Why nothing but failed sets is deleted, whatever the verdicts.
@@ -21,7 +21,7 @@ pub struct Prune {
     /// Volumes whose own rules cannot be read, so that the policy's hold.
     pub warnings: Vec<Warning>,
     /// Every restore point of the policy, newest first.
-    pub points: Vec<Judged>,
+    pub points: Vec<Judged<'a>>,
 }
 
 /// Why a policy's restore points are all kept for now.
@@ -63,7 +63,7 @@ pub enum PauseReason {
 
 /// One restore point and its verdict.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Judged {
+pub struct Judged<'a> {
     /// The run that made it.
     pub run: RunId,
     /// What it is of.
@@ -71,7 +71,7 @@ pub struct Judged {
     /// Its instant.
     pub started_at: DateTime<Utc>,
     /// Its snapshots.
-    pub snapshots: Vec<SnapshotId>,
+    pub snapshots: Vec<&'a SnapshotId>,
     /// Whether it counts as good for each volume that it holds.
     pub good: bool,
     /// What becomes of it.
@@ -144,9 +144,9 @@ pub struct PruneBrief {
     pub paused: usize,
 }
 
-impl Prune {
+impl<'a> Prune<'a> {
     /// The restore points to delete now, newest first.
-    pub fn deletions(&self) -> impl Iterator<Item = &Judged> {
+    pub fn deletions(&self) -> impl Iterator<Item = &Judged<'a>> {
         self.points.iter().filter(|point| match point.verdict {
             // It holds no data: neither hold is about such.
             Verdict::Delete(DeleteReason::Failed) => true,
@@ -235,7 +235,7 @@ impl fmt::Display for Verdict {
     }
 }
 
-impl fmt::Display for Prune {
+impl fmt::Display for Prune<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rows: Vec<[String; 5]> = self
             .points

@@ -4,7 +4,7 @@
 use super::{Account, CallError, observed_from_sdk as from_sdk};
 use aws_sdk_ec2::types::Filter;
 use std::collections::BTreeMap;
-use stillframe_plan::{Agent, Instance, InstanceId, RunId, Snapshot, Volume, VolumeId, tags};
+use stillframe_plan::{Agent, Instance, InstanceId, RunId, Snapshot, Volume, VolumeId, Words, tags};
 
 /// Entries of one page. Larger ones have been seen to time out.
 const PAGE: i32 = 500;
@@ -125,10 +125,10 @@ impl Observe {
             .into_paginator()
             .page_size(PAGE)
             .send();
-        let mut found = Vec::new();
+        let (mut found, mut words) = (Vec::new(), Words::default());
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| CallError::from_sdk("DescribeSnapshots", &error))?;
-            found.extend(page.snapshots().iter().filter_map(from_sdk::snapshot));
+            found.extend(page.snapshots().iter().filter_map(|sdk| from_sdk::snapshot(sdk, &mut words)));
         }
         Ok(found)
     }

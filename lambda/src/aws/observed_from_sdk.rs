@@ -6,7 +6,7 @@ use aws_sdk_ssm::types::{InstanceInformation, PingStatus};
 use chrono::{DateTime, Utc};
 use stillframe_plan::{
     Agent, Attachment, AttachmentState, Instance, InstanceId, InstanceState, LastStop, Snapshot, SnapshotId,
-    SnapshotState, Tags, Tier, Volume, VolumeId, VolumeState,
+    SnapshotState, Tags, Tier, Volume, VolumeId, VolumeState, Words,
 };
 
 pub(super) fn time(sdk: &aws_sdk_ec2::primitives::DateTime) -> Option<DateTime<Utc>> {
@@ -81,10 +81,12 @@ pub(super) fn instance(sdk: &ec2::Instance) -> Option<Instance> {
     })
 }
 
-pub(super) fn snapshot(sdk: &ec2::Snapshot) -> Option<Snapshot> {
+/// `words`: those of the snapshots seen before, so that a million of them fit into memory.
+pub(super) fn snapshot(sdk: &ec2::Snapshot, words: &mut Words) -> Option<Snapshot> {
+    let tags = sdk.tags().iter().filter_map(|tag| Some((tag.key()?, tag.value().unwrap_or_default())));
     Some(Snapshot {
         id: SnapshotId::from(sdk.snapshot_id()?),
-        volume: VolumeId::from(sdk.volume_id()?),
+        volume: VolumeId::from(words.word(sdk.volume_id()?)),
         state: match sdk.state()? {
             ec2::SnapshotState::Completed => SnapshotState::Completed,
             ec2::SnapshotState::Error => SnapshotState::Error,
@@ -93,7 +95,7 @@ pub(super) fn snapshot(sdk: &ec2::Snapshot) -> Option<Snapshot> {
             _ => SnapshotState::Pending,
         },
         started_at: sdk.start_time().and_then(time)?,
-        tags: tags(sdk.tags()),
+        tags: words.tags(tags),
         size_gib: gib(sdk.volume_size()),
         tier: match sdk.storage_tier() {
             Some(ec2::StorageTier::Archive) => Tier::Archive,

@@ -55,6 +55,8 @@ impl Eyes {
             snapshots,
             agents,
             orders_under_way: under_way(&commands, policy, slot),
+            used_by_images: BTreeSet::new(),
+            locked: BTreeSet::new(),
         })
     }
 

@@ -21,7 +21,10 @@ use crate::{
     metrics::RunMetrics,
     signing_key,
 };
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 use stillframe_plan::{
     Consistency, Evidence, InstanceId, Limits, MOST_ATTEMPTS, Observed, Plan, Policy, RunId, Settlement,
     Slot, SnapshotId, plan,
@@ -286,6 +289,8 @@ impl Run<'_> {
             snapshots,
             agents: BTreeMap::new(),
             orders_under_way: BTreeMap::new(),
+            used_by_images: BTreeSet::new(),
+            locked: BTreeSet::new(),
         };
         relabel(&mut observed.snapshots, promoted);
         let verdicts = stillframe_plan::prune(self.policy, &observed);

@@ -9,7 +9,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use stillframe_plan::{
     Consistency, Evidence, LeftReason, Means, Member, Outcome, Plan, Settled, SkipReason, Snapshot,
-    SnapshotId, Target, layout,
+    SnapshotId, Target,
 };
 use stillframe_wire::{FileSystemVerdict, Report, Verdict};
 
@@ -156,7 +156,7 @@ fn point_snapshot(
     let record = snapshots
         .iter()
         .find(|snapshot| snapshot.id == member.snapshot)
-        .and_then(|snapshot| layout::decode(&snapshot.tags).ok())
+        .and_then(|snapshot| snapshot.layout().ok())
         .and_then(|records| records.into_iter().find(|record| record.volume == member.volume));
     let (mount_point, fs_type) = record
         .map(|record| (record.mount_point, record.fs_type))
