@@ -5,11 +5,12 @@
 //!
 //! A million snapshots lie wide apart in memory, so each is read once, into an entry of a few numbers.
 
-use crate::layouts::Layouts;
+use crate::layouts::{LayoutNumber, Layouts};
 use crate::numbers::Numbers;
 use crate::observed::{Snapshot, SnapshotState, Tier};
 use crate::restore_point::{Member, RestorePoint, Target};
-use crate::{Consistency, InstanceId, RunId, VolumeId};
+use crate::shared_tags::TagReader;
+use crate::{Consistency, InstanceId, RunId, VolumeId, tags};
 use chrono::{DateTime, Utc};
 use std::cmp::Reverse;
 
@@ -34,7 +35,7 @@ struct Entry<'a> {
     run: u32,
     target: TargetNumber,
     volume: u32,
-    layout: Option<u32>,
+    layout: Option<LayoutNumber>,
     label: Consistency,
     state: SnapshotState,
     tier: Tier,
@@ -54,18 +55,23 @@ impl<'a> Grouping<'a> {
             (Numbers::default(), Numbers::default(), Numbers::default());
         let mut layouts = Layouts::default();
         let mut entries: Vec<Entry<'a>> = Vec::with_capacity(snapshots.size_hint().0);
-        for snapshot in snapshots.filter(|snapshot| snapshot.policy() == Some(policy)) {
-            let Some(run) = snapshot.run() else { continue };
+        let [mut policy_tag, mut run_tag, mut instance_tag, mut label_tag] =
+            [tags::POLICY, tags::RUN, tags::INSTANCE, tags::CONSISTENCY].map(TagReader::new);
+        for snapshot in snapshots {
+            if snapshot.tags.read(&mut policy_tag) != Some(policy) {
+                continue;
+            }
+            let Some(run) = snapshot.tags.read(&mut run_tag) else { continue };
             let volume = volumes.of(snapshot.origin());
             entries.push(Entry {
                 run: runs.of(run),
-                target: match snapshot.instance() {
+                target: match snapshot.tags.read(&mut instance_tag) {
                     Some(instance) => TargetNumber::Instance(instances.of(instance)),
                     None => TargetNumber::Volume(volume),
                 },
                 volume,
                 layout: layouts.number(&snapshot.tags),
-                label: snapshot.label(),
+                label: Consistency::from_label(snapshot.tags.read(&mut label_tag)),
                 state: snapshot.state,
                 tier: snapshot.tier,
                 started_at: snapshot.started_at,
@@ -145,7 +151,7 @@ fn point<'a>(names: &Names, layouts: &Layouts<'_>, set: &mut [Entry<'a>]) -> Opt
         TargetNumber::Volume(number) => Target::Volume(names.volumes.get(number as usize)?.clone()),
     };
     let mut members: Vec<Member<'a>> = Vec::with_capacity(set.len());
-    let mut said: Vec<u32> = Vec::new();
+    let mut said: Vec<LayoutNumber> = Vec::with_capacity(1);
     for entry in set.iter() {
         if members
             .last()

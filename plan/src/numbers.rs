@@ -6,35 +6,40 @@
 )]
 
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, DefaultHasher};
+use std::hash::{BuildHasherDefault, DefaultHasher, Hasher};
 
 /// A look-up table that is the same in every run. It is never iterated.
-pub(crate) type Lookup<K, V> = HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
+type Lookup<K, V, H> = HashMap<K, V, BuildHasherDefault<H>>;
+
+/// How many addresses of one name are remembered, on average. Beyond that words are not shared, and
+/// remembering their addresses saves nothing.
+const ADDRESSES: usize = 4;
 
 /// Numbers from 0 in the order in which the names are first seen. That order is an accident: [`Numbers::ranks`]
 /// makes the order of the names of it.
 #[derive(Debug, Default)]
 pub(crate) struct Numbers<'a> {
-    by_name: Lookup<&'a str, u32>,
+    by_name: Lookup<&'a str, u32, DefaultHasher>,
+    /// By where a name lies in memory: shared words are known without being read.
+    by_address: Lookup<(usize, usize), u32, AddressHasher>,
     names: Vec<&'a str>,
-    last: Option<(&'a str, u32)>,
 }
 
 impl<'a> Numbers<'a> {
     /// The number of a name.
     pub(crate) fn of(&mut self, name: &'a str) -> u32 {
-        // Neighbours tend to share their words.
-        if let Some((last, number)) = self.last
-            && std::ptr::eq(last, name)
-        {
-            return number;
+        let address = (name.as_ptr() as usize, name.len());
+        if let Some(number) = self.by_address.get(&address) {
+            return *number;
         }
         let names = &mut self.names;
         let number = *self.by_name.entry(name).or_insert_with(|| {
             names.push(name);
             u32::try_from(names.len() - 1).unwrap_or(u32::MAX)
         });
-        self.last = Some((name, number));
+        if self.by_address.len() < names.len() * ADDRESSES {
+            self.by_address.insert(address, number);
+        }
         number
     }
 
@@ -54,5 +59,50 @@ impl<'a> Numbers<'a> {
             }
         }
         (order.into_iter().map(|(name, _)| name).collect(), ranks)
+    }
+}
+
+/// Addresses differ where a multiplication spreads them.
+#[derive(Debug, Default)]
+struct AddressHasher(u64);
+
+impl Hasher for AddressHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_usize(usize::from(*byte));
+        }
+    }
+
+    fn write_usize(&mut self, number: usize) {
+        self.0 = (self.0.rotate_left(5) ^ number as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0 ^ (self.0 >> 32)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_name_has_the_same_number_wherever_it_lies() {
+        let (b, another_b) = (String::from("b"), String::from("b"));
+        let mut numbers = Numbers::default();
+        let found: Vec<u32> = [&b, "a", &another_b, &b, "a", "c"].map(|name| numbers.of(name)).to_vec();
+        assert_eq!(found, [0, 1, 0, 0, 1, 2]);
+        assert_eq!((numbers.get("a"), numbers.get("d")), (Some(1), None));
+        assert_eq!(numbers.ranks(), (vec!["a", "b", "c"], vec![1, 0, 2]));
+        // A name within another begins where that does, and is another.
+        assert_eq!((numbers.of(&"ab"[..1]), numbers.of("ab")), (1, 3));
+    }
+
+    #[test]
+    fn addresses_that_are_not_shared_are_not_collected() {
+        let names: Vec<String> = (0..1_000).map(|_| "x".to_owned()).collect();
+        let mut numbers = Numbers::default();
+        assert!(names.iter().all(|name| numbers.of(name) == 0));
+        assert_eq!(numbers.by_address.len(), ADDRESSES);
     }
 }

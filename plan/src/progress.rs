@@ -1,13 +1,14 @@
 //! How far a slot has got: which volumes have their snapshot, and which sets wait to be settled.
 
-use crate::VolumeId;
 use crate::grouping::Grouping;
 use crate::observed::{Snapshot, SnapshotState};
 use crate::plan::Unsettled;
 use crate::policy::Policy;
 use crate::reason::SkipReason;
 use crate::restore_point::{Member, RestorePoint, Target};
+use crate::shared_tags::TagReader;
 use crate::slot::Slot;
+use crate::{VolumeId, tags};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the snapshots of a policy say of one slot.
@@ -23,8 +24,9 @@ impl Progress {
     pub(crate) fn of(policy: &Policy, slot: &Slot, snapshots: &[Snapshot]) -> Self {
         let mut progress = Self { finished: BTreeMap::new(), unsettled: Vec::new() };
         let is_of_slot = |snapshot: &Snapshot| snapshot.slot() == Some(&slot.name);
-        let runs: BTreeSet<&str> =
-            snapshots.iter().filter(|snapshot| is_of_slot(snapshot)).filter_map(Snapshot::run).collect();
+        let mut slot_tag = TagReader::new(tags::SLOT);
+        let of_slot = snapshots.iter().filter(|one| one.tags.read(&mut slot_tag) == Some(slot.name.as_str()));
+        let runs: BTreeSet<&str> = of_slot.filter_map(Snapshot::run).collect();
         if runs.is_empty() {
             return progress;
         }

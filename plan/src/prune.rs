@@ -32,13 +32,13 @@ pub fn prune<'a>(policy: &Policy, observed: &'a Observed) -> Prune<'a> {
     let mut lineages: Vec<Standing> = Vec::with_capacity(history.lineages.len());
     let mut warnings = Vec::new();
     let order = by_lineage(&history, &stakes);
-    let mut of_lineages = order.chunk_by(|a, b| lineage_at(&stakes, *a) == lineage_at(&stakes, *b));
-    let of_lineages: Vec<&[u32]> = history.lineages.iter().filter_map(|_| of_lineages.next()).collect();
-    for (lineage, newest_first) in history.lineages.iter().zip(of_lineages) {
-        let (keep, warning) = rules(policy, &history, &stakes, newest_first);
+    let mut of_lineages = order.chunk_by(|a, b| a.lineage == b.lineage);
+    for lineage in &history.lineages {
+        let newest_first = of_lineages.next().unwrap_or_default();
+        let (keep, warning) = rules(policy, &history, newest_first, &stakes);
         warnings.extend(warning);
-        lineages.push(Standing::of(policy, observed.now, lineage, &stakes, newest_first));
-        count(policy, &keep, &mut stakes, newest_first);
+        lineages.push(Standing::of(policy, observed.now, lineage, newest_first));
+        count(policy, &keep, newest_first, &mut stakes);
     }
     let mut rest = stakes.as_slice();
     let judge = |point: &RestorePoint<'a>| {
@@ -91,13 +91,20 @@ fn stakes(policy: &Policy, history: &History<'_>) -> Vec<Stake> {
     stakes
 }
 
-fn lineage_at(stakes: &[Stake], at: u32) -> Option<u32> {
-    stakes.get(at as usize).map(|stake| stake.lineage)
+/// A stake as its lineage sees it.
+#[derive(Clone, Copy)]
+struct Turn {
+    lineage: u32,
+    /// Its place among the stakes.
+    at: u32,
+    good: bool,
+    instant: DateTime<Utc>,
 }
 
-/// The places of the stakes, those of each lineage together, newest first. Every lineage has some.
-fn by_lineage(history: &History<'_>, stakes: &[Stake]) -> Vec<u32> {
-    let mut next = vec![0_u32; history.lineages.len() + 1];
+/// The stakes of each lineage together, newest first. Every lineage has some.
+fn by_lineage(history: &History<'_>, stakes: &[Stake]) -> Vec<Turn> {
+    // Counted, then each put where it belongs: the stakes are in order of time already.
+    let mut next = vec![0_usize; history.lineages.len() + 1];
     for stake in stakes {
         if let Some(count) = next.get_mut(stake.lineage as usize + 1) {
             *count += 1;
@@ -108,19 +115,16 @@ fn by_lineage(history: &History<'_>, stakes: &[Stake]) -> Vec<u32> {
         sum += *first;
         *first = sum;
     }
-    let mut order = vec![0; stakes.len()];
+    let nothing = Turn { lineage: 0, at: 0, good: false, instant: DateTime::UNIX_EPOCH };
+    let mut order = vec![nothing; stakes.len()];
     for (at, stake) in (0..).zip(stakes) {
         let Some(place) = next.get_mut(stake.lineage as usize) else { continue };
-        if let Some(slot) = order.get_mut(*place as usize) {
-            *slot = at;
+        if let Some(slot) = order.get_mut(*place) {
+            *slot = Turn { lineage: stake.lineage, at, good: stake.good, instant: stake.instant };
         }
         *place += 1;
     }
     order
-}
-
-fn each<'a>(stakes: &'a [Stake], places: &'a [u32]) -> impl DoubleEndedIterator<Item = &'a Stake> {
-    places.iter().filter_map(|at| stakes.get(*at as usize))
 }
 
 /// The rules for a lineage, told from its newest restore point: those of its living volume, of one that is
@@ -128,11 +132,11 @@ fn each<'a>(stakes: &'a [Stake], places: &'a [u32]) -> impl DoubleEndedIterator<
 fn rules<'a>(
     policy: &'a Policy,
     history: &History<'_>,
+    newest_first: &[Turn],
     stakes: &[Stake],
-    newest_first: &[u32],
 ) -> (Cow<'a, Keep>, Option<Warning>) {
-    let newest = each(stakes, newest_first).next();
-    let newest = newest.and_then(|stake| {
+    let newest = newest_first.first().and_then(|turn| {
+        let stake = stakes.get(turn.at as usize)?;
         let members = history.points.get(stake.point as usize)?.members();
         members.iter().find(|member| member.number == stake.volume)
     });
@@ -151,17 +155,12 @@ fn rules<'a>(
 }
 
 /// Lets the rules count the good ones of one lineage.
-fn count(policy: &Policy, keep: &Keep, stakes: &mut [Stake], newest_first: &[u32]) {
-    let good: Vec<(u32, DateTime<Utc>)> = newest_first
-        .iter()
-        .filter_map(|at| {
-            stakes.get(*at as usize).filter(|stake| stake.good).map(|stake| (*at, stake.instant))
-        })
-        .collect();
-    let instants: Vec<_> = good.iter().map(|(_, instant)| *instant).collect();
+fn count(policy: &Policy, keep: &Keep, newest_first: &[Turn], stakes: &mut [Stake]) {
+    let good = || newest_first.iter().filter(|turn| turn.good);
+    let instants: Vec<_> = good().map(|turn| turn.instant).collect();
     let kept = retain(keep, policy.timezone, &instants);
-    for (rank, ((at, _), kept_by)) in (1..).zip(good.into_iter().zip(kept)) {
-        if let Some(stake) = stakes.get_mut(at as usize) {
+    for (rank, (turn, kept_by)) in (1..).zip(good().zip(kept)) {
+        if let Some(stake) = stakes.get_mut(turn.at as usize) {
             stake.rank = rank;
             stake.kept_by = kept_by;
         }
@@ -175,16 +174,10 @@ struct Standing {
 }
 
 impl Standing {
-    fn of(
-        policy: &Policy,
-        now: DateTime<Utc>,
-        lineage: &Lineage,
-        stakes: &[Stake],
-        newest_first: &[u32],
-    ) -> Self {
+    fn of(policy: &Policy, now: DateTime<Utc>, lineage: &Lineage, newest_first: &[Turn]) -> Self {
         let overdue = |instant: DateTime<Utc>| now - instant > policy.every.length() * 2;
-        let newest_good = each(stakes, newest_first).find(|stake| stake.good).map(|stake| stake.instant);
-        let oldest = each(stakes, newest_first).next_back().map(|stake| stake.instant);
+        let newest_good = newest_first.iter().find(|turn| turn.good).map(|turn| turn.instant);
+        let oldest = newest_first.last().map(|turn| turn.instant);
         let paused = match (&lineage.live, newest_good) {
             (Some(_), Some(newest_good)) if overdue(newest_good) => {
                 Some(PauseReason::Overdue { newest_good })
@@ -203,7 +196,7 @@ fn judge<'a>(
     stakes: &[Stake],
     lineages: &[Standing],
 ) -> Judged<'a> {
-    let mut kept = Vec::new();
+    let mut kept = Vec::with_capacity(stakes.len());
     let mut doom = DeleteReason::Failed;
     for (members, stake) in point.by_volume().zip(stakes) {
         let (Some(member), Some(lineage)) = (members.first(), lineages.get(stake.lineage as usize)) else {

@@ -40,6 +40,19 @@ impl SharedTags {
         rest.iter().map_while(move |(key, value)| Some((key.strip_prefix(prefix)?, value.as_ref())))
     }
 
+    /// The value of a tag that the reader looks for.
+    pub(crate) fn read<'a>(&'a self, reader: &mut TagReader<'a>) -> Option<&'a str> {
+        if let (Some(known), Some((key, value))) = (reader.known, self.0.get(reader.at))
+            && std::ptr::eq(known, key.as_ref())
+        {
+            return Some(value);
+        }
+        let at = self.0.binary_search_by(|(candidate, _)| candidate.as_ref().cmp(reader.key)).ok()?;
+        let (key, value) = self.0.get(at)?;
+        (reader.at, reader.known) = (at, Some(key.as_ref()));
+        Some(value)
+    }
+
     /// Takes a tag away.
     pub fn remove(&mut self, key: &str) {
         self.0 = self.0.iter().filter(|(other, _)| other.as_ref() != key).cloned().collect();
@@ -100,6 +113,20 @@ impl<'de> Deserialize<'de> for SharedTags {
     }
 }
 
+/// Looks for one key among the tags of one snapshot after the other. Where they share their words, most
+/// have the key where the one before had it, and the same word for it.
+pub(crate) struct TagReader<'a> {
+    key: &'static str,
+    at: usize,
+    known: Option<&'a str>,
+}
+
+impl TagReader<'_> {
+    pub(crate) fn new(key: &'static str) -> Self {
+        Self { key, at: 0, known: None }
+    }
+}
+
 /// The words of everything seen so far.
 #[derive(Debug, Default)]
 pub struct Words(BTreeSet<Arc<str>>);
@@ -137,6 +164,10 @@ mod tests {
             prop_assert!(shared.iter().eq(map.iter().map(|(key, value)| (key.as_str(), value.as_str()))));
             prop_assert_eq!(shared.get(&key), map.get(&key).map(String::as_str));
             prop_assert_eq!(&shared, &pairs.into_iter().collect());
+            let mut reader = TagReader::new("a");
+            for tags in [&shared, &SharedTags::default(), &shared.clone(), &words.tags([("a", "new")].into_iter())] {
+                prop_assert_eq!(tags.read(&mut reader), tags.get("a"));
+            }
             let beginning = shared.beginning_with(&key).map(|(rest, value)| (format!("{key}{rest}"), value.to_owned()));
             let expected: Tags = map.into_iter().filter(|(other, _)| other.starts_with(&key)).collect();
             prop_assert_eq!(beginning.collect::<Tags>(), expected);
