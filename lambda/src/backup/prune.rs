@@ -8,7 +8,8 @@ use super::{
     stop::Stop,
 };
 use crate::aws::{DeleteSnapshot, Deleted};
-use stillframe_plan::{PauseReason, Prune};
+use std::collections::BTreeSet;
+use stillframe_plan::{KeepReason, PauseReason, Prune, Verdict};
 
 /// Deletes every snapshot of the restore points to be deleted, and reports what held it back. A
 /// restore point of which EC2 keeps a snapshot keeps the others too.
@@ -17,7 +18,7 @@ use stillframe_plan::{PauseReason, Prune};
 /// Time is nearly up; the rest is for the continuation.
 pub async fn delete(
     verb: &DeleteSnapshot,
-    prune: &Prune,
+    prune: &Prune<'_>,
     deadline: &Deadline,
     report: &mut RunReport,
 ) -> Result<(), Stop> {
@@ -45,21 +46,41 @@ pub async fn delete(
     Ok(())
 }
 
-/// What holds deletions back, as notes.
+/// What holds deletions back, as notes: first what holds all of them, then pauses, then the guards, each
+/// restore point once.
 #[must_use]
-pub fn notes(prune: &Prune) -> Vec<Note> {
+pub fn notes(prune: &Prune<'_>) -> Vec<Note> {
     let hold = prune.hold.as_ref().map(|hold| Note::new("held", hold.to_string()));
     let paused = prune
         .paused
         .iter()
         .map(|paused| Note::new("paused", format!("{}: {}", paused.volume, paused.reason)));
-    hold.into_iter().chain(paused).collect()
+    let guarded = prune.points.iter().filter_map(|point| {
+        let Verdict::Keep(kept) = &point.verdict else { return None };
+        // What a rule or a pause keeps as well is not to be deleted anyway.
+        let guards: Option<BTreeSet<KeepReason>> =
+            kept.iter().map(|(_, reason)| is_guard(*reason).then_some(*reason)).collect();
+        let guards = guards?.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let of = format!("{} of {}", point.target, point.started_at.format("%Y-%m-%dT%H:%MZ"));
+        Some(Note::new(
+            "guarded",
+            format!("the restore point {of} is kept though no rule keeps it: {guards}"),
+        ))
+    });
+    hold.into_iter().chain(paused).chain(guarded).collect()
+}
+
+fn is_guard(reason: KeepReason) -> bool {
+    matches!(
+        reason,
+        KeepReason::Locked | KeepReason::UsedByImage | KeepReason::Archived | KeepReason::RecycleBin
+    )
 }
 
 /// How many reasons hold deletions back that somebody should look at. A volume that has never had a
 /// good restore point has nothing to delete.
 #[must_use]
-pub fn blocked(prune: &Prune) -> usize {
+pub fn blocked(prune: &Prune<'_>) -> usize {
     let paused = prune.paused.iter().filter(|paused| paused.reason != PauseReason::NeverGood).count();
     usize::from(prune.hold.is_some()) + paused
 }

@@ -295,6 +295,7 @@ impl Run<'_> {
         relabel(&mut observed.snapshots, promoted);
         let verdicts = stillframe_plan::prune(self.policy, &observed);
         self.report.prune.extend(prune::notes(&verdicts));
+        tell::warned(&verdicts.warnings, &mut self.report);
         self.metrics.prune_blocked = prune::blocked(&verdicts);
         prune::delete(&self.hands.delete_snapshot, &verdicts, &self.deadline, &mut self.report).await
     }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use stillframe_plan::{
     Consistency, Evidence, LeftReason, Means, Member, Outcome, Plan, Settled, SkipReason, Snapshot,
-    SnapshotId, Target,
+    SnapshotId, Target, Warning,
 };
 use stillframe_wire::{FileSystemVerdict, Report, Verdict};
 
@@ -27,7 +27,17 @@ pub fn planned(plan: &Plan, report: &mut RunReport) {
         }
         report.skipped.push(Skipped { volume: skipped.volume.to_string(), instance, reason, message });
     }
-    report.warnings.extend(plan.warnings.iter().map(|warning| Note::new(word(warning), warning.to_string())));
+    warned(&plan.warnings, report);
+}
+
+/// Tells of warnings, each once: planning and pruning may come upon the same tag.
+pub fn warned(warnings: &[Warning], report: &mut RunReport) {
+    for warning in warnings {
+        let note = Note::new(word(warning), warning.to_string());
+        if !report.warnings.contains(&note) {
+            report.warnings.push(note);
+        }
+    }
 }
 
 /// Tells what became of the cases. `asked`: what the policy asks for; `promoted`: the labels that were
