@@ -4,6 +4,7 @@
 //! Pure: policy and observation in, decision with its reasons out. This crate has no clock, no random
 //! numbers, no environment, no files, no network and no AWS; its `clippy.toml` sees to that.
 
+mod born;
 mod consistency;
 mod evidence;
 mod grouping;

@@ -8,9 +8,11 @@
 //!
 //! Replicas have the same tags and mount point and live at the same time. They are told apart: volumes of
 //! one key are laid out over as few lineages as their lives need, no two of which overlap in one lineage. In
-//! the order of their beginnings each volume continues the lineage that ended last before it began.
+//! the order of their beginnings each volume continues the lineage that ended last before it began. A volume
+//! begins when it is made, which its snapshots tell (see `born`), and ends with its last snapshot.
 
 use crate::VolumeId;
+use crate::born;
 use crate::grouping::Grouping;
 use crate::observed::{Observed, Snapshot, Volume, VolumeState};
 use crate::policy::Policy;
@@ -81,7 +83,10 @@ impl<'a> History<'a> {
             }
         }
         let traces = traces(&points, volumes.len());
-        let (lineages, lineage_of) = arrange(lives(policy, &volumes, &traces, &live), &volumes);
+        let reading = Reading::of(policy);
+        let seen = volumes.iter().zip(&traces).zip(&live).enumerate();
+        let lives = seen.map(|(number, ((volume, trace), live))| reading.life(number, volume, trace, *live));
+        let (lineages, lineage_of) = arrange(lives.collect(), &policy.lineage);
         Self { points, lineages, lineage_of, live }
     }
 
@@ -139,51 +144,62 @@ struct Life<'a> {
     number: usize,
 }
 
-fn lives<'a>(
+/// What turns the traces of volumes into lives.
+struct Reading<'a> {
     policy: &'a Policy,
-    volumes: &'a [VolumeId],
-    traces: &[Trace<'a, 'a>],
-    live: &[Option<&Volume>],
-) -> Vec<(Life<'a>, &'a [String])> {
-    let on_instance: Vec<String> = policy.lineage.iter().map(|key| tags::instance_key(key)).collect();
-    let value = |snapshot: &'a Snapshot, own: &str, on_instance: &str| {
-        snapshot.tags.get(own).or_else(|| snapshot.tags.get(on_instance))
-    };
-    let life =
-        |(number, ((volume, trace), live)): (usize, ((&'a VolumeId, &Trace<'a, 'a>), &Option<&Volume>))| {
-            let values: Vec<Option<&str>> = policy
-                .lineage
-                .iter()
-                .zip(&on_instance)
-                .map(|(own, on_instance)| trace.newest.and_then(|newest| value(newest, own, on_instance)))
-                .collect();
-            let key = match trace.mount_point {
-                Some(mount_point) if values.iter().any(Option::is_some) => Key::Role(values, mount_point),
-                _ => Key::Volume(volume),
-            };
-            let first = trace.first.unwrap_or_default();
-            let life = Life {
-                key,
-                began: live.map_or(first, |live| live.created_at.min(first)),
-                ended: live.is_none().then(|| trace.last.unwrap_or_default()),
-                volume,
-                number,
-            };
-            (life, policy.lineage.as_slice())
-        };
-    volumes.iter().zip(traces).zip(live).enumerate().map(life).collect()
+    /// The policy's lineage keys as snapshots carry them for their instance.
+    on_instance: Vec<String>,
 }
 
-/// Lays the lives out over lineages; gives these, and the number of the lineage of each volume.
-fn arrange(mut lives: Vec<(Life<'_>, &[String])>, volumes: &[VolumeId]) -> (Vec<Lineage>, Vec<u32>) {
-    lives.sort_unstable_by(|(a, _), (b, _)| (&a.key, a.began, a.volume).cmp(&(&b.key, b.began, b.volume)));
+impl<'a> Reading<'a> {
+    fn of(policy: &'a Policy) -> Self {
+        Self { policy, on_instance: policy.lineage.iter().map(|key| tags::instance_key(key)).collect() }
+    }
+
+    fn life(
+        &self,
+        number: usize,
+        volume: &'a VolumeId,
+        trace: &Trace<'a, 'a>,
+        live: Option<&Volume>,
+    ) -> Life<'a> {
+        let key = match (trace.mount_point, trace.newest.map(|newest| self.values(newest))) {
+            (Some(mount_point), Some(values)) if values.iter().any(Option::is_some) => {
+                Key::Role(values, mount_point)
+            }
+            _ => Key::Volume(volume),
+        };
+        let first = trace.first.unwrap_or_default();
+        let told = || trace.newest.and_then(|newest| born::of(&newest.tags, volume));
+        let made_at = live.map(|live| live.created_at).or_else(told);
+        Life {
+            key,
+            began: made_at.map_or(first, |made_at| made_at.min(first)),
+            ended: live.is_none().then(|| trace.last.unwrap_or_default()),
+            volume,
+            number,
+        }
+    }
+
+    /// The values of the policy's lineage keys: the volume's own before those of its instance.
+    fn values(&self, snapshot: &'a Snapshot) -> Vec<Option<&'a str>> {
+        let keys = self.policy.lineage.iter().zip(&self.on_instance);
+        keys.map(|(own, on_instance)| snapshot.tags.get(own).or_else(|| snapshot.tags.get(on_instance)))
+            .collect()
+    }
+}
+
+/// Lays the lives out over lineages; gives these, and the number of the lineage of each volume. `names`: the
+/// policy's lineage keys.
+fn arrange(mut lives: Vec<Life<'_>>, names: &[String]) -> (Vec<Lineage>, Vec<u32>) {
+    lives.sort_unstable_by(|a, b| (&a.key, a.began, a.volume).cmp(&(&b.key, b.began, b.volume)));
     let mut lineages: Vec<Lineage> = Vec::new();
-    let mut lineage_of = vec![u32::MAX; volumes.len()];
-    for same_key in lives.chunk_by(|(a, _), (b, _)| a.key == b.key) {
+    let mut lineage_of = vec![u32::MAX; lives.len()];
+    for same_key in lives.chunk_by(|a, b| a.key == b.key) {
         let first = lineages.len();
         // Lineages of this key whose last volume is gone, by its end.
         let mut ended: BTreeSet<(DateTime<Utc>, usize)> = BTreeSet::new();
-        for (life, names) in same_key {
+        for life in same_key {
             let free = ended.range(..(life.began, 0)).next_back().copied();
             let at = match free {
                 Some((end, at)) => {

@@ -96,6 +96,23 @@ fn a_volume_continues_what_ended_last_before_it_began() {
 }
 
 #[test]
+fn what_lived_beside_another_is_told_apart_when_both_are_gone_and_the_proof_is_deleted() {
+    // vol-b was made long before vol-a ended; of its snapshots only those after that are left.
+    let made = living("vol-b", 40);
+    let mut observed = empty();
+    observed = observed.with_snapshots((25..30).map(|ago| of("vol-a", ago, "/srv/pg", DB)));
+    observed = observed.with_snapshots((0..5).map(|ago| of("vol-b", ago, "/srv/pg", DB)));
+    assert_snapshot!(found(json!({}), &observed), @"cluster=a role=db /srv/pg: vol-a -> vol-b");
+    for snapshot in observed.snapshots.iter_mut().filter(|snapshot| snapshot.volume == made.id) {
+        snapshot.tags.extend(born::encode(&[&made]));
+    }
+    assert_snapshot!(found(json!({}), &observed), @r"
+    cluster=a role=db /srv/pg: vol-b
+    cluster=a role=db /srv/pg (2): vol-a
+    ");
+}
+
+#[test]
 fn lives_that_touch_overlap() {
     let observed = empty().with_snapshots([of("vol-a", 5, "/srv/pg", DB), of("vol-b", 5, "/srv/pg", DB)]);
     assert_snapshot!(found(json!({}), &observed), @r"

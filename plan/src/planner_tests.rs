@@ -82,11 +82,12 @@ fn an_order_says_all_that_the_signal_function_needs() {
             ("stillframe:instance", "i-1"),
             ("stillframe:consistency", "crash"),
             ("stillframe:instance.role", "db"),
+            ("stillframe:born.0", "1:tnsqo0+2:tnsqo0"),
             ("team", "search"),
         ])
     );
-    // 50 less seven of the set and one of the volume's own.
-    assert_eq!(order.layout_tags, 42);
+    // 50 less eight of the set and one of the volume's own.
+    assert_eq!(order.layout_tags, 41);
     assert_eq!((order.max_freeze_ms, order.freeze_root, order.hooks), (4_000, true, true));
     assert_eq!(order.call.description, "stillframe daily 2026-11-22");
 
@@ -473,6 +474,9 @@ fn a_volume_may_fill_the_last_tag_but_no_more() {
     // 50 less six of the set and one of the layout.
     let plan = with(43);
     assert_eq!((plan.orders[0].call.copy_volume_tags, plan.orders[0].layout_tags), (true, 1), "{plan}");
+    // What tells when the volume was made has to stand back for it.
+    let born = |plan: &Plan| plan.orders[0].call.tags.contains_key("stillframe:born.0");
+    assert!(!born(&plan) && born(&with(42)));
     assert!(!with(44).orders[0].call.copy_volume_tags);
 }
 

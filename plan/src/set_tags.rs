@@ -8,7 +8,7 @@ use crate::policy::Policy;
 use crate::reason::{CopyProblem, Warning};
 use crate::slot::Slot;
 use crate::tags::{self, Tags};
-use crate::{Consistency, RunId};
+use crate::{Consistency, RunId, born};
 use std::collections::BTreeSet;
 
 /// Room that a frozen set gets for its layout, characters per volume: its id, its device name, a file
@@ -62,15 +62,27 @@ pub(crate) fn of_instance(
 
     let Some((volume, cause)) = problem else {
         let largest = volumes.iter().map(|volume| own(volume).count()).max().unwrap_or(0);
-        let room = tags::MOST.saturating_sub(common.len() + largest);
-        return SetTags { tags: common, copy: true, room, warning: None };
+        let mut tags = common;
+        tell_born(&mut tags, volumes, layout + largest);
+        let room = tags::MOST.saturating_sub(tags.len() + largest);
+        return SetTags { tags, copy: true, room, warning: None };
     };
     let mut tags = common;
     let lineage_lost = carry_lineage(policy, volumes, &mut tags);
     let warning =
         Warning::TagsNotCopied { instance: instance.id.clone(), volume: volume.clone(), cause, lineage_lost };
+    tell_born(&mut tags, volumes, layout);
     let room = tags::MOST.saturating_sub(tags.len());
     SetTags { tags, copy: false, room, warning: Some(warning) }
+}
+
+/// Adds when the volumes were made, where that leaves room for so many other tags: it helps to tell replicas
+/// apart that are gone, and is worth neither a volume's own tags nor the layout.
+fn tell_born(tags: &mut Tags, volumes: &[&Volume], others: usize) {
+    let born = born::encode(volumes);
+    if tags.len() + born.len() + others <= tags::MOST {
+        tags.extend(born);
+    }
 }
 
 /// The tags that would be copied. EC2's own (`aws:`) are neither copied nor counted.
@@ -145,6 +157,7 @@ pub(crate) fn of_volume(
         .collect();
     if own.len() + set.len() <= tags::MOST {
         set.extend(own);
+        tell_born(&mut set, &[volume], 0);
         return (set, None);
     }
     let before = own.len();
@@ -152,5 +165,6 @@ pub(crate) fn of_volume(
     let kept: Tags = own.into_iter().filter(|(key, _)| carried.contains(key.as_str())).collect();
     let dropped = before - kept.len();
     set.extend(kept);
+    tell_born(&mut set, &[volume], 0);
     (set, Some(Warning::TagsDropped { volume: volume.id.clone(), dropped }))
 }

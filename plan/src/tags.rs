@@ -21,6 +21,8 @@ pub const CONSISTENCY: &str = "stillframe:consistency";
 pub const INSTANCE_TAG: &str = "stillframe:instance.";
 /// Followed by a number from 0: a part of the set's layout (see [`crate::layout`]).
 pub const LAYOUT: &str = "stillframe:layout.";
+/// Followed by a number from 0: a part of what tells when the set's volumes were made.
+pub const BORN: &str = "stillframe:born.";
 /// On a copy: the volume that the snapshot it was copied from is of.
 pub const SOURCE_VOLUME: &str = "stillframe:source-volume";
 /// On a copy: the snapshot that it was copied from.
@@ -120,6 +122,7 @@ pub fn is_ours_on_snapshots(key: &str) -> bool {
     [POLICY, RUN, SLOT, INSTANCE, CONSISTENCY, SOURCE_VOLUME, SOURCE_SNAPSHOT, SOURCE_REGION].contains(&key)
         || key.starts_with(INSTANCE_TAG)
         || key.starts_with(LAYOUT)
+        || key.starts_with(BORN)
 }
 
 #[cfg(test)]
