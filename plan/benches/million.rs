@@ -149,7 +149,7 @@ fn one_snapshot(number: usize, words: &mut Words) -> Snapshot {
     of_set.extend(layout.iter().map(|(key, value)| (key.as_str(), value.as_str())));
     Snapshot {
         id: format!("snap-{number:017x}").into(),
-        volume: words.word(&volume_name(instance, volume)).into(),
+        volume: volume_name(instance, volume).into(),
         state: SnapshotState::Completed,
         started_at: at,
         tags: words.tags(of_set.into_iter()),

@@ -13,6 +13,8 @@ use crate::shared_tags::TagReader;
 use crate::{Consistency, InstanceId, RunId, VolumeId, tags};
 use chrono::{DateTime, Utc};
 use std::cmp::Reverse;
+use std::ops::Range;
+use std::sync::Arc;
 
 /// The restore points of a policy, oldest first. The order of the snapshots makes no difference, nor
 /// does one that is given twice.
@@ -88,9 +90,20 @@ impl<'a> Grouping<'a> {
         // They stand in the order of their runs and targets, which decides between those of one instant.
         sets.reverse();
         sets.sort_by_key(|(instant, _)| *instant);
-        let points = sets.into_iter().filter_map(|(_, set)| point(&names, &layouts, set)).collect();
+        let mut members = Vec::with_capacity(snapshots_of(&sets));
+        let found: Vec<Found> = sets
+            .into_iter()
+            .filter_map(|(Reverse(instant), set)| found(&names, set, instant, &mut members))
+            .collect();
+        let members = Arc::new(members);
+        let point = |found: Found| found.point(&names, &layouts, &members);
+        let points = found.into_iter().filter_map(point).collect();
         Self { points, volumes: names.volumes }
     }
+}
+
+fn snapshots_of(sets: &[(Reverse<DateTime<Utc>>, &mut [Entry<'_>])]) -> usize {
+    sets.iter().map(|(_, set)| set.len()).sum()
 }
 
 fn instant(set: &[Entry<'_>]) -> DateTime<Utc> {
@@ -131,34 +144,42 @@ impl Names {
     }
 }
 
-/// Makes a restore point of the snapshots of one run and target, which stand in order of their volumes.
-fn point<'a>(names: &Names, layouts: &Layouts<'_>, set: &mut [Entry<'a>]) -> Option<RestorePoint<'a>> {
+/// A restore point whose members have their place among all members.
+struct Found {
+    run: u32,
+    target: TargetNumber,
+    instant: DateTime<Utc>,
+    own: Range<usize>,
+    layout: Option<LayoutNumber>,
+    other_layouts: Vec<LayoutNumber>,
+}
+
+/// Puts the snapshots of one run and target, which stand in order of their volumes, among all members.
+fn found<'a>(
+    names: &Names,
+    set: &mut [Entry<'a>],
+    instant: DateTime<Utc>,
+    members: &mut Vec<Member<'a>>,
+) -> Option<Found> {
     for of_volume in set.chunk_by_mut(|a, b| a.volume == b.volume).filter(|members| members.len() > 1) {
         // Of a snapshot that is given twice, and changed in between, the lesser version counts.
         of_volume.sort_unstable_by(|a, b| {
-            (&a.snapshot.id, a.state, a.label, a.started_at).cmp(&(
-                &b.snapshot.id,
-                b.state,
-                b.label,
-                b.started_at,
-            ))
+            let key = |entry: &Entry<'a>| (entry.state, entry.label, entry.started_at);
+            (&a.snapshot.id, key(a)).cmp(&(&b.snapshot.id, key(b)))
         });
     }
     let first = set.first()?;
-    let run = names.runs.get(first.run as usize)?.clone();
-    let target = match first.target {
-        TargetNumber::Instance(number) => Target::Instance(names.instances.get(number as usize)?.clone()),
-        TargetNumber::Volume(number) => Target::Volume(names.volumes.get(number as usize)?.clone()),
-    };
-    let mut members: Vec<Member<'a>> = Vec::with_capacity(set.len());
-    let mut said: Vec<LayoutNumber> = Vec::with_capacity(1);
-    for entry in set.iter() {
-        if members
-            .last()
-            .is_some_and(|last| last.number == entry.volume && last.snapshot.id == entry.snapshot.id)
-        {
+    let (run, target, layout) = (first.run, first.target, first.layout);
+    let mut found =
+        Found { run, target, instant, own: members.len()..members.len(), layout, other_layouts: Vec::new() };
+    let mut before: Option<&Entry<'a>> = None;
+    for entry in &*set {
+        let given_twice =
+            |before: &Entry<'a>| before.volume == entry.volume && before.snapshot.id == entry.snapshot.id;
+        if before.is_some_and(given_twice) {
             continue;
         }
+        before = Some(entry);
         members.push(Member {
             volume: names.volumes.get(entry.volume as usize)?.clone(),
             snapshot: entry.snapshot,
@@ -167,10 +188,37 @@ fn point<'a>(names: &Names, layouts: &Layouts<'_>, set: &mut [Entry<'a>]) -> Opt
             tier: entry.tier,
             number: entry.volume,
         });
-        if let Some(layout) = entry.layout.filter(|layout| !said.contains(layout)) {
-            said.push(layout);
+        if entry.layout != found.layout {
+            found.add_layout(entry.layout);
         }
     }
-    let layouts = said.into_iter().filter_map(|number| layouts.get(number).cloned()).collect();
-    Some(RestorePoint::new(run, target, instant(set), members, layouts))
+    found.own.end = members.len();
+    Some(found)
+}
+
+impl Found {
+    fn add_layout(&mut self, layout: Option<LayoutNumber>) {
+        let Some(layout) = layout else { return };
+        if self.layout.is_none() {
+            self.layout = Some(layout);
+        } else if !self.other_layouts.contains(&layout) {
+            self.other_layouts.push(layout);
+        }
+    }
+
+    fn point<'a>(
+        self,
+        names: &Names,
+        layouts: &Layouts<'_>,
+        members: &Arc<Vec<Member<'a>>>,
+    ) -> Option<RestorePoint<'a>> {
+        let run = names.runs.get(self.run as usize)?.clone();
+        let target = match self.target {
+            TargetNumber::Instance(number) => Target::Instance(names.instances.get(number as usize)?.clone()),
+            TargetNumber::Volume(number) => Target::Volume(names.volumes.get(number as usize)?.clone()),
+        };
+        let said = self.layout.into_iter().chain(self.other_layouts);
+        let said = said.filter_map(|number| layouts.get(number).cloned());
+        Some(RestorePoint::new(run, target, self.instant, (Arc::clone(members), self.own), said))
+    }
 }

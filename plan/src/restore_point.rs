@@ -8,6 +8,7 @@ use crate::policy::Policy;
 use crate::{Consistency, InstanceId, RunId, VolumeId};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// What a restore point is of.
@@ -55,49 +56,65 @@ pub struct RestorePoint<'a> {
     pub target: Target,
     /// Its instant: that of its newest snapshot, which for a set taken in one call is that of all.
     pub started_at: DateTime<Utc>,
-    members: Vec<Member<'a>>,
-    /// What its members say of the set. Volumes snapshotted one by one name only themselves: it is what
-    /// all say together.
-    layouts: Vec<Arc<Layout>>,
+    /// The members of all points of the grouping.
+    all_members: Arc<Vec<Member<'a>>>,
+    /// Which of them are its own.
+    own: Range<usize>,
+    /// What its members say of the set: as a rule all the same.
+    layout: Option<Arc<Layout>>,
+    /// Volumes snapshotted one by one name only themselves: then it is what all say together.
+    other_layouts: Vec<Arc<Layout>>,
     complete: bool,
     /// The strongest label that a freeze gave one of its snapshots.
     frozen: Option<Consistency>,
 }
 
 impl<'a> RestorePoint<'a> {
-    /// `members` are in order of their volumes, then of their ids; there is at least one.
+    /// Its `own` members are in order of their volumes, then of their ids; there is at least one.
     pub(crate) fn new(
         run: RunId,
         target: Target,
         started_at: DateTime<Utc>,
-        members: Vec<Member<'a>>,
-        layouts: Vec<Arc<Layout>>,
+        (all_members, own): (Arc<Vec<Member<'a>>>, Range<usize>),
+        mut layouts: impl Iterator<Item = Arc<Layout>>,
     ) -> Self {
-        let frozen = members
-            .iter()
-            .map(|member| member.label)
-            .filter(|label| matches!(label, Consistency::Filesystem | Consistency::Application))
-            .max();
-        let mut point = Self { run, target, started_at, members, layouts, complete: false, frozen };
+        let mut point = Self {
+            run,
+            target,
+            started_at,
+            all_members,
+            own,
+            layout: layouts.next(),
+            other_layouts: layouts.collect(),
+            complete: false,
+            frozen: None,
+        };
+        let labels = point.members().iter().map(|member| member.label);
+        point.frozen =
+            labels.filter(|label| matches!(label, Consistency::Filesystem | Consistency::Application)).max();
         point.complete = point.find_complete();
         point
+    }
+
+    fn layouts(&self) -> impl Iterator<Item = &Layout> {
+        self.layout.iter().chain(&self.other_layouts).map(AsRef::as_ref)
     }
 
     /// Its snapshots, in order of their volumes, then of their ids: one for each volume, unless something
     /// went wrong.
     #[must_use]
     pub fn members(&self) -> &[Member<'a>] {
-        &self.members
+        self.all_members.get(self.own.clone()).unwrap_or_default()
     }
 
     /// The same, the snapshots of each volume together.
     pub fn by_volume(&self) -> impl Iterator<Item = &[Member<'a>]> {
-        self.members.chunk_by(|a, b| a.number == b.number)
+        self.members().chunk_by(|a, b| a.number == b.number)
     }
 
     /// Its snapshots.
     pub fn snapshots(&self) -> impl Iterator<Item = &'a Snapshot> {
-        self.members.iter().map(|member| member.snapshot)
+        self.members().iter().map(|member| member.snapshot)
     }
 
     /// Whether every volume that its manifest names is there, completed, and nothing besides has
@@ -110,10 +127,10 @@ impl<'a> RestorePoint<'a> {
     fn find_complete(&self) -> bool {
         let whole = |member: &Member<'_>| member.state == SnapshotState::Completed;
         self.by_volume().all(|members| members.iter().any(whole))
-            && self.layouts.iter().all(|layout| {
+            && self.layouts().all(|layout| {
                 let named =
-                    |record: &Record| self.members.iter().any(|member| member.volume == record.volume);
-                layout.as_ref().as_ref().is_some_and(|records| records.iter().all(named))
+                    |record: &Record| self.members().iter().any(|member| member.volume == record.volume);
+                layout.as_ref().is_some_and(|records| records.iter().all(named))
             })
     }
 
@@ -138,7 +155,7 @@ impl<'a> RestorePoint<'a> {
     pub fn is_as_asked(&self, policy: &Policy, member: &Member<'_>) -> bool {
         policy.is_satisfied_by(member.label)
             || (self.frozen.is_some_and(|label| policy.is_satisfied_by(label))
-                && self.layouts.iter().all(|layout| layout.is_some())
+                && self.layouts().all(Option::is_some)
                 && self.records_of(&member.volume).next().is_some())
     }
 
@@ -151,7 +168,7 @@ impl<'a> RestorePoint<'a> {
     }
 
     fn records_of<'b>(&'b self, volume: &'b VolumeId) -> impl Iterator<Item = &'b Record> {
-        let records = self.layouts.iter().filter_map(|layout| layout.as_ref().as_ref()).flatten();
+        let records = self.layouts().filter_map(Option::as_ref).flatten();
         records.filter(move |record| &record.volume == volume)
     }
 }

@@ -132,8 +132,7 @@ impl TagReader<'_> {
 pub struct Words(BTreeSet<Arc<str>>);
 
 impl Words {
-    /// A word, shared with all others that are the same.
-    pub fn word(&mut self, word: &str) -> Arc<str> {
+    fn word(&mut self, word: &str) -> Arc<str> {
         if let Some(known) = self.0.get(word) {
             return Arc::clone(known);
         }

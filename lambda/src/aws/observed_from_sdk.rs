@@ -86,7 +86,7 @@ pub(super) fn snapshot(sdk: &ec2::Snapshot, words: &mut Words) -> Option<Snapsho
     let tags = sdk.tags().iter().filter_map(|tag| Some((tag.key()?, tag.value().unwrap_or_default())));
     Some(Snapshot {
         id: SnapshotId::from(sdk.snapshot_id()?),
-        volume: VolumeId::from(words.word(sdk.volume_id()?)),
+        volume: VolumeId::from(sdk.volume_id()?),
         state: match sdk.state()? {
             ec2::SnapshotState::Completed => SnapshotState::Completed,
             ec2::SnapshotState::Error => SnapshotState::Error,
