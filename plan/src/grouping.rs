@@ -66,9 +66,9 @@ impl<'a> Grouping<'a> {
             let Some(run) = snapshot.tags.read(&mut run_tag) else { continue };
             let volume = volumes.of(snapshot.origin());
             entries.push(Entry {
-                run: runs.of(run),
+                run: runs.of_shared(run),
                 target: match snapshot.tags.read(&mut instance_tag) {
-                    Some(instance) => TargetNumber::Instance(instances.of(instance)),
+                    Some(instance) => TargetNumber::Instance(instances.of_shared(instance)),
                     None => TargetNumber::Volume(volume),
                 },
                 volume,

@@ -35,7 +35,7 @@ impl<'a> Layouts<'a> {
         match (first_two.next(), first_two.next()) {
             (None, _) => None,
             (Some(("0", whole)), None) => {
-                let number = self.single.of(whole);
+                let number = self.single.of_shared(whole);
                 if number as usize == self.single_layouts.len() {
                     self.single_layouts.push(Arc::new(decode_parts(&parts.collect()).ok()));
                 }

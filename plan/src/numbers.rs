@@ -6,10 +6,10 @@
 )]
 
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, DefaultHasher, Hasher};
+use std::hash::{BuildHasherDefault, Hasher};
 
 /// A look-up table that is the same in every run. It is never iterated.
-type Lookup<K, V, H> = HashMap<K, V, BuildHasherDefault<H>>;
+type Lookup<K, V> = HashMap<K, V, BuildHasherDefault<QuickHasher>>;
 
 /// How many addresses of one name are remembered, on average. Beyond that words are not shared, and
 /// remembering their addresses saves nothing.
@@ -19,28 +19,33 @@ const ADDRESSES: usize = 4;
 /// makes the order of the names of it.
 #[derive(Debug, Default)]
 pub(crate) struct Numbers<'a> {
-    by_name: Lookup<&'a str, u32, DefaultHasher>,
+    by_name: Lookup<&'a str, u32>,
     /// By where a name lies in memory: shared words are known without being read.
-    by_address: Lookup<(usize, usize), u32, AddressHasher>,
+    by_address: Lookup<(usize, usize), u32>,
     names: Vec<&'a str>,
 }
 
 impl<'a> Numbers<'a> {
-    /// The number of a name.
-    pub(crate) fn of(&mut self, name: &'a str) -> u32 {
+    /// The number of a name that many records share as one word.
+    pub(crate) fn of_shared(&mut self, name: &'a str) -> u32 {
         let address = (name.as_ptr() as usize, name.len());
         if let Some(number) = self.by_address.get(&address) {
             return *number;
         }
-        let names = &mut self.names;
-        let number = *self.by_name.entry(name).or_insert_with(|| {
-            names.push(name);
-            u32::try_from(names.len() - 1).unwrap_or(u32::MAX)
-        });
-        if self.by_address.len() < names.len() * ADDRESSES {
+        let number = self.of(name);
+        if self.by_address.len() < self.names.len() * ADDRESSES {
             self.by_address.insert(address, number);
         }
         number
+    }
+
+    /// The number of a name.
+    pub(crate) fn of(&mut self, name: &'a str) -> u32 {
+        let names = &mut self.names;
+        *self.by_name.entry(name).or_insert_with(|| {
+            names.push(name);
+            u32::try_from(names.len() - 1).unwrap_or(u32::MAX)
+        })
     }
 
     /// The number of a name that was seen.
@@ -62,22 +67,37 @@ impl<'a> Numbers<'a> {
     }
 }
 
-/// Addresses differ where a multiplication spreads them.
+/// Quick rather than proof against names made up to collide: EC2 makes up the names.
 #[derive(Debug, Default)]
-struct AddressHasher(u64);
+struct QuickHasher(u64);
 
-impl Hasher for AddressHasher {
+impl Hasher for QuickHasher {
     fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_usize(usize::from(*byte));
+        let (words, rest) = bytes.as_chunks();
+        for word in words {
+            self.write_u64(u64::from_le_bytes(*word));
         }
+        let mut last = [0; 8];
+        for (to, from) in last.iter_mut().zip(rest) {
+            *to = *from;
+        }
+        self.write_u64(u64::from_le_bytes(last));
+    }
+
+    fn write_u8(&mut self, number: u8) {
+        self.write_u64(u64::from(number));
     }
 
     fn write_usize(&mut self, number: usize) {
-        self.0 = (self.0.rotate_left(5) ^ number as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        self.write_u64(number as u64);
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = (self.0.rotate_left(5) ^ number).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     }
 
     fn finish(&self) -> u64 {
+        // The table takes its place from the low bits, and the high ones are the mixed ones.
         self.0 ^ (self.0 >> 32)
     }
 }
@@ -90,19 +110,20 @@ mod tests {
     fn the_same_name_has_the_same_number_wherever_it_lies() {
         let (b, another_b) = (String::from("b"), String::from("b"));
         let mut numbers = Numbers::default();
-        let found: Vec<u32> = [&b, "a", &another_b, &b, "a", "c"].map(|name| numbers.of(name)).to_vec();
+        let found: Vec<u32> =
+            [&b, "a", &another_b, &b, "a", "c"].map(|name| numbers.of_shared(name)).to_vec();
         assert_eq!(found, [0, 1, 0, 0, 1, 2]);
         assert_eq!((numbers.get("a"), numbers.get("d")), (Some(1), None));
         assert_eq!(numbers.ranks(), (vec!["a", "b", "c"], vec![1, 0, 2]));
         // A name within another begins where that does, and is another.
-        assert_eq!((numbers.of(&"ab"[..1]), numbers.of("ab")), (1, 3));
+        assert_eq!((numbers.of_shared(&"ab"[..1]), numbers.of_shared("ab"), numbers.of("ab")), (1, 3, 3));
     }
 
     #[test]
     fn addresses_that_are_not_shared_are_not_collected() {
         let names: Vec<String> = (0..1_000).map(|_| "x".to_owned()).collect();
         let mut numbers = Numbers::default();
-        assert!(names.iter().all(|name| numbers.of(name) == 0));
+        assert!(names.iter().all(|name| numbers.of_shared(name) == 0));
         assert_eq!(numbers.by_address.len(), ADDRESSES);
     }
 }
