@@ -16,45 +16,56 @@ use peers::{Decision, Restic, Version};
 use std::collections::BTreeSet;
 use stillframe_plan::{Keep, KeptBy, Rule, Within, retain};
 
-/// Snapshots of each zone.
-const SNAPSHOTS: usize = 40;
+/// Histories of each zone, by host.
+const HOSTS: usize = 6;
+/// Snapshots of each history.
+const SNAPSHOTS: usize = 9;
 /// Year, month, day.
 type Day = (i32, u32, u32);
 /// The zones, each with days on which its calendar does something.
-const ZONES: [(Tz, [Day; 3]); 5] = [
-    (Tz::UTC, [(2016, 2, 29), (2020, 12, 31), (2023, 1, 1)]),
-    (Tz::Europe__Berlin, [(2024, 10, 27), (2024, 3, 31), (2021, 1, 3)]),
+const ZONES: [(Tz, [Day; 4]); 5] = [
+    (Tz::UTC, [(2016, 2, 29), (2021, 1, 1), (2023, 1, 1), (2024, 12, 30)]),
+    (Tz::Europe__Berlin, [(2024, 10, 27), (2024, 3, 31), (2021, 1, 3), (2023, 3, 26)]),
     // Changes by night to half past the hour's offset; until 2011 at one minute past midnight.
-    (Tz::America__St_Johns, [(2010, 11, 7), (2023, 11, 5), (2024, 3, 10)]),
-    (Tz::Asia__Kathmandu, [(2015, 12, 31), (2024, 2, 29), (2018, 12, 31)]),
+    (Tz::America__St_Johns, [(2010, 11, 7), (2010, 3, 14), (2023, 11, 5), (2024, 3, 10)]),
+    (Tz::Asia__Kathmandu, [(2016, 1, 1), (2024, 2, 29), (2018, 12, 31), (2020, 12, 31)]),
     // Without 30 December 2011; summer over the new year until 2021.
-    (Tz::Pacific__Apia, [(2011, 12, 30), (2012, 4, 1), (2021, 4, 4)]),
+    (Tz::Pacific__Apia, [(2011, 12, 30), (2012, 4, 1), (2021, 4, 4), (2016, 1, 1)]),
 ];
-const GROUPS: [&str; 4] = ["", "host", "tags", "host,tags"];
+const GROUPS: [&str; 5] = ["host", "", "host", "tags", "host,tags"];
 
 fn setting(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).map_or(otherwise, |text| text.parse().unwrap())
 }
 
-/// Half of the instants lie close to the days on which something happens, hours or days apart; half
-/// anywhere in fifteen years.
-fn instants(zone: Tz, days: &[Day], random: &mut Rng) -> BTreeSet<DateTime<Utc>> {
-    let mut instants = BTreeSet::new();
-    while instants.len() < SNAPSHOTS {
+/// The histories: each around one of the days, from quarters of an hour to years apart. The newest of a dense
+/// one is of a time of the night at which clocks change, a day later, so that `within` reaches that change.
+fn histories(zone: Tz, days: &[Day], random: &mut Rng) -> Vec<Vec<DateTime<Utc>>> {
+    let mut all = BTreeSet::new();
+    let mut history = |host: usize| {
         let (year, month, day) = days[random.usize(..days.len())];
         let noon = NaiveDate::from_ymd_opt(year, month, day).unwrap().and_hms_opt(12, 0, 0).unwrap();
-        let noon = zone.offset_from_utc_datetime(&noon);
-        let noon = Utc.with_ymd_and_hms(year, month, day, 12, 0, 0).unwrap()
-            - TimeDelta::seconds(i64::from(chrono::Offset::fix(&noon).local_minus_utc()));
-        let away = match random.u8(..4) {
-            0 => TimeDelta::minutes(random.i64(-24 * 4..24 * 4) * 15),
-            1 => TimeDelta::hours(random.i64(-24 * 12..24 * 12)),
-            2 => TimeDelta::days(random.i64(-60..60)),
-            _ => TimeDelta::seconds(random.i64(-86_400 * 900..86_400 * 900)),
-        };
-        instants.insert(noon + away);
-    }
-    instants
+        let offset = chrono::Offset::fix(&zone.offset_from_utc_datetime(&noon)).local_minus_utc();
+        let noon = noon.and_utc() - TimeDelta::seconds(i64::from(offset));
+        let mut history = Vec::new();
+        while history.len() < SNAPSHOTS {
+            let away = match host % HOSTS {
+                0 | 1 if history.is_empty() => {
+                    TimeDelta::minutes(random.choice([735, 870, 870, 870]).unwrap())
+                }
+                0 => TimeDelta::minutes(random.i64(-24 * 4..12 * 4) * 15),
+                1 => TimeDelta::minutes(-9 * 60 + random.i64(-16..8) * 15),
+                2 | 3 => TimeDelta::hours(random.i64(-24 * 8..24 * 8)),
+                4 => TimeDelta::days(random.i64(-60..60)),
+                _ => TimeDelta::seconds(random.i64(-86_400 * 900..86_400 * 900)),
+            };
+            if all.insert(noon + away) {
+                history.push(noon + away);
+            }
+        }
+        history
+    };
+    (0..HOSTS).map(&mut history).collect()
 }
 
 fn rules(random: &mut Rng) -> Keep {
@@ -70,12 +81,16 @@ fn rules(random: &mut Rng) -> Keep {
         // Few rules at a time, so that each of them decides something; sometimes one that never fills.
         *count = match random.u8(..10) {
             0..5 => 0,
-            9 => 100,
+            5..7 => 100,
             _ => random.u32(1..6),
         };
     }
     let mut part = |most: u32| if random.bool() { random.u32(..=most) } else { 0 };
-    let span = Within { years: part(3), months: part(14), days: part(40), hours: part(50) };
+    let mut span = Within { years: part(3), months: part(14), days: part(40), hours: part(50) };
+    if random.bool() {
+        let (days, hours) = (random.choice([1, 1, 1, 2]).unwrap(), random.choice([0, 0, 0, 1, 24]).unwrap());
+        span = Within { days, hours, ..Within::default() };
+    }
     keep.within = (span != Within::default()).then_some(span);
     if keep == Keep::last(0) { Keep::last(1) } else { keep }
 }
@@ -103,16 +118,20 @@ struct Compared {
 
 fn compare(version: &Version, zone: Tz, days: &[Day], mut random: Rng) -> Compared {
     let restic = Restic::new(zone).unwrap();
-    let mut hosts = 0..;
-    for instant in instants(zone, days, &mut random) {
-        let host = format!("host-{}", hosts.next().unwrap() % 4);
-        restic.backup(instant, &host, &format!("tag-{}", random.u8(..3))).unwrap();
+    for (host, history) in histories(zone, days, &mut random).into_iter().enumerate() {
+        for instant in history {
+            restic.backup(instant, &format!("host-{host}"), &format!("tag-{}", random.u8(..3))).unwrap();
+        }
     }
     let mut compared = Compared { cases: 0, kept: 0, removed: 0 };
     for set in 0..usize::try_from(setting("RESTIC_RULE_SETS", 18)).unwrap() {
         let keep = rules(&mut random);
         let groups = restic.forget(&keep, GROUPS[set % GROUPS.len()]).unwrap();
-        assert_eq!(groups.iter().map(Decision::len).sum::<usize>(), SNAPSHOTS, "restic left some out");
+        assert_eq!(
+            groups.iter().map(Decision::len).sum::<usize>(),
+            HOSTS * SNAPSHOTS,
+            "restic left some out"
+        );
         for theirs in groups {
             assert_eq!(theirs, ours(version, &keep, zone, &theirs), "{zone}, {keep:?}");
             compared.cases += 1;
