@@ -127,7 +127,7 @@ fn taken(plan: &Plan) -> Vec<&VolumeId> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(384))]
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.max(384), ..ProptestConfig::default() })]
 
     #[test]
     fn each_selected_volume_is_taken_once_or_skipped_once(policy in any_policy(), observed in any_observed()) {
