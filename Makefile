@@ -7,7 +7,7 @@ STATIC_HELPER = target/$(STATIC_TARGET)/helper/stillframe-helper
 ARGS ?=
 
 .PHONY: demo test build lint static-helper check-static functions fuzz vm \
-  bench bench-functions bench-labels bench-kill clean-left-behind
+  bench bench-functions bench-labels bench-kill bench-plan clean-left-behind
 
 ## Two instances, four volumes, a backup, a skipped one, a prune; then every snapshot is verified.
 demo: build
@@ -62,6 +62,10 @@ bench-labels: build
 ## Random kills, stops, faults and lost disks: does anything stay frozen, does any label lie?
 bench-kill: build
 	target/debug/fleet bench kill $(ARGS)
+
+## Planning and pruning a million snapshots: processor time, memory, cost per snapshot.
+bench-plan:
+	$(CARGO) bench --locked -p stillframe-plan --bench million
 
 ## Ends what a killed fleet left on this machine (a fleet does the same when it starts).
 clean-left-behind: build
