@@ -6,12 +6,14 @@
 pub mod clock;
 pub mod doctor;
 pub mod freeze;
+pub mod grace_periods;
 mod kernel_log;
 pub mod list;
 pub mod run_dir;
 pub mod signal;
 pub mod sys;
 pub mod thaw;
+pub mod third_line;
 pub mod volumes;
 
 use std::io::Write;

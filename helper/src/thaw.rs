@@ -2,11 +2,10 @@
 //! no configuration, no network, and no memory of the freeze.
 
 use crate::clock::Boottime;
-use crate::freeze::{expedite, third_line};
 use crate::run_dir::{Holder, Lease, Leased, RunDir, RunDirError};
 use crate::volumes::mountinfo::Mount;
 use crate::volumes::read_mounts;
-use crate::{describe, sys};
+use crate::{describe, grace_periods, sys, third_line};
 use rustix::fd::AsFd;
 use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, open, statx};
 use rustix::io::Errno;
@@ -145,7 +144,7 @@ fn kill(holder: Holder) {
 fn thaw_lease(lease: &Lease) -> Thawed {
     if lease.expedited {
         // A machine that stays expedited is slower, not wrong; what is frozen comes first.
-        let _ = expedite::take_back();
+        let _ = grace_periods::take_back();
     }
     let mounts = read_mounts(Path::new("/")).unwrap_or_default();
     let mut outcome = Thawed { run: Some(lease.run.clone()), ..Thawed::default() };

@@ -4,11 +4,10 @@
 //! FIFREEZE to just after the last one, and whoever survives the worker takes it back.
 
 use super::ledger::Ledger;
+use crate::grace_periods::SETTING;
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{Errno, pwrite, read};
-
-const SETTING: &str = "/sys/kernel/rcu_expedited";
 
 /// The setting, opened while nothing is frozen.
 #[derive(Debug)]
@@ -41,9 +40,4 @@ impl Expedite {
             ledger.set_expedited(false);
         }
     }
-}
-
-/// Switches it off for a run that is gone. Whether it could be.
-pub fn take_back() -> bool {
-    std::fs::write(SETTING, "0").is_ok()
 }

@@ -10,7 +10,6 @@ pub mod ledger;
 mod probe;
 mod report;
 pub mod state;
-pub mod third_line;
 pub mod threads;
 mod watch;
 mod words;
@@ -18,6 +17,7 @@ pub mod worker;
 
 use crate::clock::Boottime;
 use crate::run_dir::{Holder, Lease, Leased, RunDir, RunDirError};
+use crate::third_line::ThirdLine;
 use crate::volumes::{self, Inventory, InventoryError, Judgement, Kept, OpenError, ResolveError, Target};
 use crate::{describe, say, sys, thaw};
 use expedite::Expedite;
@@ -34,7 +34,6 @@ use stillframe_wire::{
     FileSystemReport, IdError, InstanceId, OrderError, Reason, Report, Verdict, VolumeId, VolumeNote,
     WorkOrder,
 };
-use third_line::ThirdLine;
 use worker::Worker;
 
 /// Why nothing was frozen, found out before the protocol begins.

@@ -1,35 +1,13 @@
 //! What of the machine's own lies on which file system: what the freeze itself needs, and what must go
 //! on while it lasts. Reads links and mounts below a root directory, and decides nothing.
 
-use super::inventory::FileSystem;
+use super::filesystem::{Essential, FileSystem, Held};
 use super::mountinfo::Mount;
 use super::places::{below, resolved, written_below};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Where the SSM agent keeps its state: the package's folder, and the snap's on Ubuntu.
 const SSM_AGENT: [&str; 2] = ["/var/lib/amazon/ssm", "/var/snap/amazon-ssm-agent"];
-
-/// Something that lies on a file system and is not to be frozen without being asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
-    /// What.
-    pub what: Essential,
-    /// Where.
-    pub path: PathBuf,
-}
-
-/// What the machine, or the freeze, needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Essential {
-    /// `/run`: lock and lease, and the sockets of those who would have to thaw.
-    Run,
-    /// `/`.
-    Root,
-    /// The SSM agent's state, without which no report leaves the instance.
-    SsmAgent,
-    /// The running helper's own binary.
-    Helper,
-}
 
 /// Writes down in each file system what it holds.
 pub(super) fn find(root: &Path, mounts: &[Mount], filesystems: &mut [FileSystem]) {

@@ -1,7 +1,8 @@
 //! What is attached and mounted here, all of it, before any order is looked at: each volume's disk,
 //! and each file system on a block device with the disks under it.
 
-use super::essentials::{self, Held};
+use super::essentials;
+use super::filesystem::{Backing, FileSystem};
 use super::mountinfo::{self, DeviceNumber, Mount};
 use super::occupants::{self, Occupant};
 use super::sysfs::Sysfs;
@@ -36,44 +37,6 @@ pub struct Inventory {
     pub unmatched: Vec<Backing>,
     /// What else lies on volumes: all that no freeze of a mounted file system covers.
     pub occupants: Vec<Occupant>,
-}
-
-/// One mounted file system: one super block.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileSystem {
-    /// The super block.
-    pub device: DeviceNumber,
-    /// Its type.
-    pub fs_type: String,
-    /// Its UUID, where one could be read.
-    pub uuid: Option<String>,
-    /// Where it is mounted, best first: whole before parts of it. Never empty.
-    pub mounts: Vec<Mount>,
-    /// What it lies on.
-    pub backing: Backing,
-    /// What the machine, or the freeze itself, needs of it.
-    pub holds: Vec<Held>,
-}
-
-/// What a file system lies on.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Backing {
-    /// Volumes.
-    pub volumes: BTreeSet<VolumeId>,
-    /// Disks that are no volume: an instance store, a disk of another kind.
-    pub other_disks: BTreeSet<String>,
-    /// The file systems that hold its image, when loop devices are in between.
-    pub outer: BTreeSet<DeviceNumber>,
-    /// What stands in between, from the file system down: `lvm vg0/data`, `partition 1`.
-    pub layers: Vec<String>,
-}
-
-impl Backing {
-    /// The layers in one line; `disk` when there are none.
-    #[must_use]
-    pub fn layout(&self) -> String {
-        if self.layers.is_empty() { "disk".to_owned() } else { self.layers.join(" on ") }
-    }
 }
 
 impl Inventory {

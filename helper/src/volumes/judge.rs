@@ -8,8 +8,7 @@
 //! says: the third line of defence is a timer whose unit is written there, and a lease on a disk would
 //! outlive the boot that it is about. Normally it is a tmpfs and lies on no volume.
 
-use super::essentials::{Essential, Held};
-use super::inventory::FileSystem;
+use super::filesystem::{Essential, FileSystem, Held};
 use super::targets::Target;
 use std::fmt;
 use std::path::PathBuf;

@@ -3,6 +3,7 @@
 
 mod by_id;
 mod essentials;
+mod filesystem;
 mod inventory;
 mod judge;
 mod kept;
@@ -16,8 +17,8 @@ mod targets;
 mod walk;
 mod writers;
 
-pub use essentials::{Essential, Held};
-pub use inventory::{Backing, FileSystem, Inventory, InventoryError, read_mounts};
+pub use filesystem::{Backing, Essential, FileSystem, Held};
+pub use inventory::{Inventory, InventoryError, read_mounts};
 pub use judge::{Judgement, WhyNot, judge, judge_target};
 pub use kept::{Kept, OpenError};
 pub use notes::{note_sentence, notes};

@@ -1,7 +1,7 @@
 //! Which file systems an order is about: pure, from an inventory and the order.
 
-use super::essentials::Held;
-use super::inventory::{FileSystem, Inventory};
+use super::filesystem::{FileSystem, Held};
+use super::inventory::Inventory;
 use super::mountinfo::{DeviceNumber, Mount};
 use std::path::{Path, PathBuf};
 use stillframe_wire::VolumeId;

@@ -1,6 +1,6 @@
 //! The way from a block device down to the disks, through every layer that the kernel can put in between.
 
-use super::inventory::Backing;
+use super::filesystem::Backing;
 use super::mountinfo::{self, DeviceNumber, Mount};
 use super::places::written_below;
 use super::sysfs::{self, Below, Sysfs, last_component};
