@@ -12,6 +12,11 @@ use rustix::mount::{
 };
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How long a mount that is in another one's way is tried again, and after what pause.
+const PATIENCE: Duration = Duration::from_secs(3);
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// The root directory of a file system that is kept alive by it.
 ///
@@ -35,7 +40,14 @@ impl Detached {
             let tree = fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?;
             Self::root_of(&tree)
         };
-        mount().map_err(step(format!("mount {} as {fs}", device.display())))
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match mount() {
+                // btrfs, while another copy of the same file system is being mounted or let go of.
+                Err(Errno::EXIST) if Instant::now() < deadline => std::thread::sleep(PAUSE),
+                other => return other.map_err(step(format!("mount {} as {fs}", device.display()))),
+            }
+        }
     }
 
     /// Keeps the file system that is mounted at a place of the calling thread's namespace. The mount
