@@ -8,6 +8,8 @@ use rustix::fd::{AsFd, AsRawFd};
 use rustix::io;
 use rustix::ioctl::{self, IntegerSetter, Opcode, Setter};
 use rustix::thread::UnshareFlags;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 const LOOP_CONFIGURE: Opcode = 0x4C0A;
 const LOOP_CTL_GET_FREE: Opcode = 0x4C82;
@@ -19,6 +21,16 @@ const FITHAW: Opcode = ioctl::opcode::read_write::<libc::c_int>(b'X', 120);
 
 /// `XFS_IOC_GOINGDOWN` and `EXT4_IOC_SHUTDOWN`, `_IOR('X', 125, __u32)`.
 const GOING_DOWN: Opcode = ioctl::opcode::read::<u32>(b'X', 125);
+
+/// `BTRFS_IOC_FORGET_DEV`, `_IOW(0x94, 5, struct btrfs_ioctl_vol_args)`.
+const BTRFS_FORGET: Opcode = ioctl::opcode::write::<BtrfsDevice>(0x94, 5);
+
+/// `struct btrfs_ioctl_vol_args` of `linux/btrfs.h`.
+#[repr(C)]
+struct BtrfsDevice {
+    fd: i64,
+    name: [u8; 4088],
+}
 
 /// `struct loop_info64` of `linux/loop.h`.
 #[repr(C)]
@@ -47,6 +59,22 @@ struct LoopConfig {
     block_size: u32,
     info: LoopInfo,
     reserved: [u64; 8],
+}
+
+/// Has btrfs forget what it saw on a device, unless that is mounted. `control` is `/dev/btrfs-control`.
+///
+/// # Errors
+/// As ioctl(2); ENOENT when there is nothing to forget.
+pub fn btrfs_forget(control: impl AsFd, device: &Path) -> io::Result<()> {
+    let path = device.as_os_str().as_bytes();
+    let mut named = BtrfsDevice { fd: 0, name: [0; 4088] };
+    // One byte stays zero; no name at all would stand for every device of the machine.
+    match named.name.get_mut(..path.len()) {
+        Some(name) if !path.is_empty() && path.len() < 4088 => name.copy_from_slice(path),
+        _ => return Err(io::Errno::INVAL),
+    }
+    // SAFETY: the kernel reads one `struct btrfs_ioctl_vol_args`, whose layout `BtrfsDevice` has.
+    unsafe { ioctl::ioctl(control, Setter::<BTRFS_FORGET, BtrfsDevice>::new(named)) }
 }
 
 /// Gives the calling thread a copy of its mount namespace, and a root and working directory of its own.

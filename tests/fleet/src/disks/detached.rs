@@ -10,13 +10,42 @@ use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_flag,
     fsconfig_set_string, fsmount, fsopen, open_tree,
 };
+use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// How long a mount that is in another one's way is tried again, and after what pause.
+/// How long a mount of a btrfs is tried again, and after what pause.
 const PATIENCE: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// Mounts a btrfs of which nothing old is remembered.
+///
+/// btrfs remembers on which device it last saw a file system, also after that was unmounted, and a loop
+/// device's number soon belongs to another one. It then mounts that one's bytes (EINVAL: "superblock fsid
+/// doesn't match"), or takes the new copy for an older one (EEXIST). What it remembers of a number is
+/// forgotten here and when the device is let go of; another thread may have it remember again at this very
+/// instant, so it is tried again for a while. What is wrong with the bytes stays so.
+fn mount_btrfs(
+    device: &Path,
+    mount: impl Fn() -> rustix::io::Result<Detached>,
+) -> rustix::io::Result<Detached> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        forget(device);
+        match mount() {
+            Err(Errno::EXIST | Errno::INVAL) if Instant::now() < deadline => std::thread::sleep(PAUSE),
+            other => return other,
+        }
+    }
+}
+
+/// Has btrfs forget what it saw on a device that is not mounted. Best effort: a mount tells if it matters.
+pub(super) fn forget(device: &Path) {
+    if let Ok(control) = File::open("/dev/btrfs-control") {
+        let _ = sys::btrfs_forget(control, device);
+    }
+}
 
 /// The root directory of a file system that is kept alive by it.
 ///
@@ -40,14 +69,8 @@ impl Detached {
             let tree = fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?;
             Self::root_of(&tree)
         };
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            match mount() {
-                // btrfs, while another copy of the same file system is being mounted or let go of.
-                Err(Errno::EXIST) if Instant::now() < deadline => std::thread::sleep(PAUSE),
-                other => return other.map_err(step(format!("mount {} as {fs}", device.display()))),
-            }
-        }
+        if fs == "btrfs" { mount_btrfs(device, mount) } else { mount() }
+            .map_err(step(format!("mount {} as {fs}", device.display())))
     }
 
     /// Keeps the file system that is mounted at a place of the calling thread's namespace. The mount

@@ -3,6 +3,7 @@
 //! A device lets go of its file when its last user is gone: this value, or a file system mounted from it.
 //! So a fleet that is killed leaves none behind, unless a file system on it is frozen.
 
+use super::detached::forget;
 use super::limit::{self, Limit, Limited};
 use super::step::step;
 use crate::machine::MachineError;
@@ -82,6 +83,13 @@ impl LoopDevice {
     #[must_use]
     pub fn binding(&self) -> Binding {
         Binding::of(self.number)
+    }
+}
+
+impl Drop for LoopDevice {
+    fn drop(&mut self) {
+        // While the number is ours: soon it is another file system's.
+        forget(&self.path());
     }
 }
 

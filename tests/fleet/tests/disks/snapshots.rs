@@ -38,6 +38,27 @@ fn a_snapshot_without_a_freeze_is_dirty_and_one_with_it_is_clean() {
 }
 
 #[test]
+fn copies_of_many_btrfs_are_read_at_the_same_time_whatever_device_they_meet() {
+    if !possible() {
+        return;
+    }
+    // Regions come and go, so that loop devices change hands, and btrfs remembers what was on each.
+    let read = || {
+        for _ in 0..4 {
+            let region = Region::new(&spec("writer = true"));
+            let (_, volume, _) = VOLUMES[2];
+            region.wait_for_records(&[volume], 5);
+            for round in 0..10 {
+                let found = region.cut_and_verify(&[volume], round).remove(0);
+                assert_eq!(found.error, None, "{found:?}");
+            }
+            region.end();
+        }
+    };
+    std::thread::scope(|scope| (0..6).for_each(|_| drop(scope.spawn(read))));
+}
+
+#[test]
 fn a_record_that_was_promised_and_is_not_there_is_found() {
     if !possible() {
         return;

@@ -7,12 +7,6 @@ use crate::client::{Client, SnapshotFile, SnapshotRecord};
 use crate::disks::CutRecord;
 use crate::verify;
 use serde_json::{Value, json};
-use std::path::Path;
-use std::time::Duration;
-
-/// How often a snapshot that cannot be read is read again, and after what pause.
-const READS: usize = 5;
-const READ_AGAIN: Duration = Duration::from_millis(200);
 
 /// An order that has ended.
 pub(super) struct Ended {
@@ -45,25 +39,11 @@ pub(super) fn ended_orders(client: &Client) -> Result<Vec<Ended>, BenchError> {
     Ok(ended.collect())
 }
 
-/// Reads a snapshot's bytes; again, when that fails: btrfs refuses a clone while the kernel still knows another
-/// one under the same device.
-fn bytes_of(path: &Path) -> verify::Verification {
-    let mut found = verify::verify(path);
-    for _ in 0..READS {
-        if found.error.is_none() {
-            break;
-        }
-        std::thread::sleep(READ_AGAIN);
-        found = verify::verify(path);
-    }
-    found
-}
-
 pub(super) fn read(record: &SnapshotRecord, file: Option<&SnapshotFile>, round: &mut Round) -> SeenSnapshot {
     let label = record.tags.get("stillframe:consistency").cloned().unwrap_or_default();
     // Of the others one is enough to show that the check can fail.
     let wanted = label == "filesystem" || round.crash_read == 0;
-    let bytes = file.filter(|_| wanted).map(|file| bytes_of(&file.path));
+    let bytes = file.filter(|_| wanted).map(|file| verify::verify(&file.path));
     if let Some(bytes) = bytes.as_ref().filter(|_| label != "filesystem") {
         round.crash_read += 1;
         round.crash_dirty += usize::from(bytes.journal != verify::Journal::Clean);
