@@ -12,7 +12,7 @@ use rustix::process::Signal as Kill;
 use std::io::{BufRead, BufReader};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
-use stillframe_wire::{FileSystemVerdict, Reason, Report, Verdict};
+use stillframe_wire::{FileSystemVerdict, Reason, Report, Verdict, WorkOrder};
 
 /// From the death of the worker, or from the deadline, to the thaw. The promise.
 const PROMISE: Duration = Duration::from_millis(100);
@@ -32,6 +32,37 @@ fn on_a_disk_that_can_hang(others: &[(&'static str, &'static str)]) -> Instance 
     let mut instance = Instance::start_with(&volumes, inner);
     instance.keep("inner");
     instance
+}
+
+/// A disk that has stopped. It goes on at the end, also when a test fails: nobody can end a process that is
+/// inside FIFREEZE before that.
+struct Stopped<'a>(&'a Instance);
+
+impl Stopped<'_> {
+    /// The disk goes on, and the worker ends.
+    fn goes_on(self, helper: &mut Helper) {
+        assert!(self.0.fsfreeze("-u", 0), "the disk goes on");
+        helper.child.wait().unwrap();
+    }
+}
+
+impl Drop for Stopped<'_> {
+    fn drop(&mut self) {
+        self.0.fsfreeze("-u", 0);
+    }
+}
+
+/// A freeze that hangs: the disk stops at its READY. Each may be dropped before what is named before it.
+fn that_hangs(
+    instance: &Arc<Instance>,
+    change: impl FnOnce(&mut WorkOrder),
+) -> (SignalFunction, Helper, Stopped<'_>) {
+    let function = whose_ready_stops_the_disk(instance);
+    let mut order = instance.order();
+    change(&mut order);
+    let (helper, disk) = (instance.freeze(&order, &function), Stopped(instance));
+    hangs(&helper);
+    (function, helper, disk)
 }
 
 /// A function at whose READY the disk stops.
@@ -76,11 +107,7 @@ fn a_worker_killed_inside_a_hanging_freeze_leaves_nothing_frozen() {
     let _alone = alone();
     let instance = Arc::new(on_a_disk_that_can_hang(&[]));
     for by in ["the guardian", "a kill"] {
-        let function = whose_ready_stops_the_disk(&instance);
-        let mut order = instance.order();
-        order.max_freeze_ms = 300;
-        let mut helper = instance.freeze(&order, &function);
-        hangs(&helper);
+        let (function, mut helper, disk) = that_hangs(&instance, |order| order.max_freeze_ms = 300);
         let guardian = instance.guardian(&helper).unwrap();
         let worker = helper.child.id();
         if by == "a kill" {
@@ -90,8 +117,7 @@ fn a_worker_killed_inside_a_hanging_freeze_leaves_nothing_frozen() {
         let limit = Instant::now() + Duration::from_millis(900);
         within(Duration::from_secs(2), || Instant::now() > limit);
         assert!(is_alive(guardian) && helper.child.try_wait().unwrap().is_none(), "{by}: inside FIFREEZE");
-        assert!(instance.fsfreeze("-u", 0));
-        helper.child.wait().unwrap();
+        disk.goes_on(&mut helper);
         assert!(!is_alive(worker));
         let took = instance.write_takes_at(&instance.inside("inner"), PROMISE + PROBE);
         assert!(took.is_some(), "{by}: left frozen");
@@ -114,11 +140,7 @@ fn a_hanging_freeze_holds_up_no_other_and_is_reported() {
     }
     let _alone = alone();
     let instance = Arc::new(on_a_disk_that_can_hang(&[("ext4", "b"), ("btrfs", "c")]));
-    let function = whose_ready_stops_the_disk(&instance);
-    let mut order = instance.order();
-    order.max_freeze_ms = 500;
-    let mut helper = instance.freeze(&order, &function);
-    hangs(&helper);
+    let (function, mut helper, disk) = that_hangs(&instance, |order| order.max_freeze_ms = 500);
     // The other two are frozen since then, and wait for the first.
     let began = Instant::now();
     let limit = Duration::from_millis(500) + PROMISE + PROBE;
@@ -135,8 +157,7 @@ fn a_hanging_freeze_holds_up_no_other_and_is_reported() {
     };
     assert_eq!(verdict("inner"), FileSystemVerdict::FreezeHangs);
     assert_ne!(verdict("b"), FileSystemVerdict::FreezeHangs);
-    assert!(instance.fsfreeze("-u", 0), "the disk goes on");
-    helper.child.wait().unwrap();
+    disk.goes_on(&mut helper);
     assert!(instance.write_takes_at(&instance.inside("inner"), PROMISE + PROBE).is_some(), "left frozen");
     assert!(within(Duration::from_secs(3), || !instance.has_lease()));
     assert_eq!(function.frozen_signals(), 0);
@@ -149,12 +170,8 @@ fn a_worker_killed_while_one_freeze_hangs_has_the_others_thawed_at_once() {
     }
     let _alone = alone();
     let instance = Arc::new(on_a_disk_that_can_hang(&[("ext4", "b"), ("btrfs", "c")]));
-    let function = whose_ready_stops_the_disk(&instance);
-    let mut order = instance.order();
-    // Much later than this test looks.
-    order.max_freeze_ms = 20_000;
-    let mut helper = instance.freeze(&order, &function);
-    hangs(&helper);
+    // Its deadline is much later than this test looks.
+    let (_function, mut helper, disk) = that_hangs(&instance, |order| order.max_freeze_ms = 20_000);
     assert!(within(Duration::from_secs(2), || instance.is_frozen(1) && instance.is_frozen(2)));
     let guardian = instance.guardian(&helper).unwrap();
     helper.signal(Kill::KILL);
@@ -165,28 +182,35 @@ fn a_worker_killed_while_one_freeze_hangs_has_the_others_thawed_at_once() {
         );
     }
     assert!(helper.child.try_wait().unwrap().is_none(), "it is inside FIFREEZE still");
-    assert!(instance.fsfreeze("-u", 0), "the disk goes on");
-    helper.child.wait().unwrap();
+    disk.goes_on(&mut helper);
     assert!(instance.write_takes_at(&instance.inside("inner"), PROMISE + PROBE).is_some(), "left frozen");
     assert!(guardian_ends(guardian) && !instance.has_lease());
 }
 
+const SETTING: &str = "/sys/kernel/rcu_expedited";
+
+/// Takes the setting back when a test fails: it is the machine's.
+struct TakesBack;
+
+impl Drop for TakesBack {
+    fn drop(&mut self) {
+        let _ = std::fs::write(SETTING, "0");
+    }
+}
+
 #[test]
 fn expedited_grace_periods_are_taken_back_whoever_dies() {
-    const SETTING: &str = "/sys/kernel/rcu_expedited";
     if !have_devices() {
         return;
     }
     let _alone = alone();
     let setting = || std::fs::read_to_string(SETTING).unwrap().trim().to_owned();
     assert_eq!(setting(), "0", "somebody else on this machine expedites grace periods");
+    let _takes_back = TakesBack;
     let instance = Arc::new(on_a_disk_that_can_hang(&[("ext4", "b")]));
     for by in ["the guardian", "thaw"] {
-        let function = whose_ready_stops_the_disk(&instance);
-        let mut order = instance.order();
-        (order.expedite_rcu, order.max_freeze_ms) = (true, 20_000);
-        let mut helper = instance.freeze(&order, &function);
-        hangs(&helper);
+        let expedite = |order: &mut WorkOrder| (order.expedite_rcu, order.max_freeze_ms) = (true, 20_000);
+        let (_function, mut helper, disk) = that_hangs(&instance, expedite);
         assert_eq!(setting(), "1", "this test would prove nothing");
         let guardian = instance.guardian(&helper).unwrap();
         if by == "thaw" {
@@ -197,8 +221,7 @@ fn expedited_grace_periods_are_taken_back_whoever_dies() {
         if by == "the guardian" {
             assert!(within(PROMISE + PROBE, || setting() == "0"), "{by}");
         }
-        assert!(instance.fsfreeze("-u", 0), "the disk goes on");
-        helper.child.wait().unwrap();
+        disk.goes_on(&mut helper);
         if by == "thaw" {
             assert!(within(Duration::from_secs(3), || !is_alive(guardian)));
             assert!(instance.helper(&["thaw"]).status.success());

@@ -174,9 +174,9 @@ impl Prepared {
     }
 }
 
-/// Carries out an order; one for a rehearsal only up to the first freeze, whatever the `approach`. `here` is the instance's id as the SSM agent gives it. `publish` is given the report once: at
-/// the end, or at the deadline when a FIFREEZE hangs then, for the guardian kills this process before such
-/// a call returns.
+/// Carries out an order; one for a rehearsal only up to the first freeze, whatever the `approach`. `here` is
+/// the instance's id as the SSM agent gives it. `publish` is given the report once: at the end, or at the
+/// deadline when a FIFREEZE hangs then, for the guardian kills this process before such a call returns.
 ///
 /// Must be called while this process has one thread: it forks.
 #[must_use]

@@ -1,13 +1,17 @@
 //! The worker: executes the protocol's effects and turns what happens into its events. What follows
 //! from what is [`state`](super::state)'s; how it went is written down for the report.
 //!
+//! The flush, which comes before anything is frozen, is in [`flushing`].
+//!
 //! From the first FIFREEZE to the last FITHAW it opens no file, starts no thread, writes no log.
 
+mod flushing;
+
 use super::ask::{self, Call};
-use super::flush::{Approach, BUDGET, Next, Rounds};
+use super::flush::Rounds;
 use super::guardian::{Attached, Guardian};
 use super::report::{self, Record};
-use super::state::{Effect, Event, Fault, Phase, State, step};
+use super::state::{Effect, Event, Phase, State, step};
 use super::threads::{Done, Task, Threads};
 use super::{Prepared, set_phase};
 use crate::clock::{Alarm, Boottime};
@@ -203,12 +207,7 @@ impl<'a> Worker<'a> {
             self.record.fault(|| "the deadline passed before the freeze was over".to_owned());
             return Event::Stop(Reason::Deadline);
         }
-        if let Some(rounds) = self.flush.as_mut() {
-            rounds.cut_short(Boottime::now());
-            self.record.flush = rounds.report;
-        }
-        self.record.fault(|| format!("the flush was not over within {} s", BUDGET.as_secs()));
-        Event::FlushGaveUp
+        self.cut_flush_short()
     }
 
     /// Shows the phase as the process's name.
@@ -254,17 +253,7 @@ impl<'a> Worker<'a> {
                 if let Err(error) = sys::lock_memory() {
                     say(&format!("failed to lock the helper's memory: {error}; going on without"));
                 }
-                if self.prepared.approach == Approach::Plain {
-                    self.events.push_back(Event::Flushed { prime: false, stale: false });
-                    return;
-                }
-                let max_freeze = Duration::from_millis(self.prepared.order.max_freeze_ms);
-                let rounds = Rounds::begin(Boottime::now(), max_freeze, dirty_kib());
-                if let Err(error) = self.alarm.set(Some(rounds.limit())) {
-                    say(&format!("failed to set a limit to the flush: {error}; going on without"));
-                }
-                self.flush = Some(rounds);
-                self.flush_round();
+                self.begin_flush();
             }
             Effect::Prime(m) => self.give(m, Task::Prime),
             Effect::Freeze(m) => {
@@ -332,13 +321,6 @@ impl<'a> Worker<'a> {
         });
     }
 
-    fn flush_round(&mut self) {
-        self.flushing = self.threads.len();
-        for n in 0..self.flushing {
-            self.threads.give(n, Task::Sync);
-        }
-    }
-
     /// A thread has done its task.
     fn on_done(&mut self, done: Done) -> Option<Event> {
         if self.flushing > 0 && done.task == Task::Sync {
@@ -360,44 +342,6 @@ impl<'a> Worker<'a> {
                 }
             }
         })
-    }
-
-    /// A thread has ended its part of a flush round.
-    fn on_flushed(&mut self, done: Done) -> Option<Event> {
-        self.flushing -= 1;
-        if let Err((_, errno)) = done.result {
-            self.record.fault_at(Task::Sync, Fault::WriteLost, errno, &self.prepared.mount_point(done.n));
-            self.flushing = 0;
-            return Some(Event::FlushFailed);
-        }
-        if self.flushing > 0 || self.state.phase != Phase::Flush {
-            return None;
-        }
-        let now = Boottime::now();
-        let rounds = self.flush.as_mut()?;
-        let next = rounds.end_round(now);
-        self.record.flush = rounds.report;
-        match next {
-            Next::Again => {
-                self.flush_round();
-                None
-            }
-            Next::Freeze { prime } => Some(Event::Flushed {
-                // What a prime wins, expedited grace periods win without its stall.
-                prime: prime && self.prepared.expedite.is_none(),
-                stale: now.since(self.ready_at) > ask::READY_KEEPS,
-            }),
-            Next::GiveUp => {
-                let (last_ms, most_ms) = (rounds.report.last_us / 1_000, self.prepared.order.max_freeze_ms);
-                self.record.fault(|| {
-                    format!(
-                        "the disk does not keep up with its writers: the last flush took {last_ms} ms, and a \
-                         freeze may last {most_ms} ms; lower the load, or raise max_freeze_ms"
-                    )
-                });
-                Some(Event::FlushGaveUp)
-            }
-        }
     }
 
     /// The signal function has answered, or not.
@@ -456,16 +400,6 @@ impl<'a> Worker<'a> {
         self.publish(&report);
         report
     }
-}
-
-/// What the machine has yet to write to its disks, KiB; 0 where the kernel does not tell.
-fn dirty_kib() -> u64 {
-    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let kib = |name: &str| -> Option<u64> {
-        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-        line.trim().trim_end_matches("kB").trim().parse().ok()
-    };
-    kib("Dirty:").unwrap_or(0) + kib("Writeback:").unwrap_or(0)
 }
 
 /// The call's outcome; never, while there is none.
