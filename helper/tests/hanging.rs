@@ -187,6 +187,30 @@ fn a_worker_killed_while_one_freeze_hangs_has_the_others_thawed_at_once() {
     assert!(guardian_ends(guardian) && !instance.has_lease());
 }
 
+#[test]
+fn a_stopped_guardian_leaves_the_deadline_of_a_hanging_freeze_to_the_worker() {
+    if !have_devices() {
+        return;
+    }
+    let _alone = alone();
+    let instance = Arc::new(on_a_disk_that_can_hang(&[("ext4", "b"), ("btrfs", "c")]));
+    let allowed = Duration::from_millis(800);
+    let (_function, mut helper, disk) = that_hangs(&instance, |order| order.max_freeze_ms = 800);
+    let guardian = instance.guardian(&helper).unwrap();
+    common::instance::kill(guardian, Kill::STOP);
+    assert!(instance.is_frozen(1), "the guardian was stopped too late to prove anything");
+    // No request is under way whose own time could end it.
+    for other in [1, 2] {
+        let took = instance.write_takes(other, allowed + PROMISE + PROBE);
+        assert!(took.is_some(), "volume {other} waits for a guardian that cannot act");
+    }
+    let report = report_of(&mut helper);
+    assert_eq!(report.reason, Some(Reason::Deadline), "{}", report.render());
+    disk.goes_on(&mut helper);
+    assert!(instance.write_takes_at(&instance.inside("inner"), PROMISE + PROBE).is_some(), "left frozen");
+    assert!(!is_alive(guardian), "a guardian that does not answer is ended");
+}
+
 const SETTING: &str = "/sys/kernel/rcu_expedited";
 
 /// Takes the setting back when a test fails: it is the machine's.

@@ -1,5 +1,5 @@
 //! `stillframe-helper doctor`: would a freeze work here, and if not, what is to be done? Looks at the
-//! machine, judges ([`findings`]), prints; it freezes nothing and changes nothing.
+//! machine, judges ([`findings()`]), prints; it freezes nothing and changes nothing.
 
 mod findings;
 mod seen;

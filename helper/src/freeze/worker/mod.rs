@@ -1,7 +1,7 @@
 //! The worker: executes the protocol's effects and turns what happens into its events. What follows
 //! from what is [`state`](super::state)'s; how it went is written down for the report.
 //!
-//! The flush, which comes before anything is frozen, is in [`flushing`].
+//! The flush, which comes before anything is frozen, is in `flushing`.
 //!
 //! From the first FIFREEZE to the last FITHAW it opens no file, starts no thread, writes no log.
 
