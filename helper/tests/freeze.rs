@@ -150,6 +150,8 @@ fn a_foreign_freeze_is_refused_and_left_as_it_was() {
     let outcome = instance.freeze(&instance.order(), &function).finish();
     ends_with(&outcome, Exit::NotFrozen, Verdict::NotFrozen, Some(Reason::ForeignFreeze));
     assert!(outcome.1.error.unwrap().contains(&instance.inside("b")));
+    // Before an intent is written down: a guardian that finds one takes the freeze for ours.
+    assert!(function.signals().is_empty(), "found by a write, not by FIFREEZE");
     assert!(instance.is_free(0), "ours is free");
     assert!(instance.is_frozen(1), "theirs is frozen still");
     assert!(instance.fsfreeze("-u", 1));
