@@ -4,60 +4,31 @@
 //! Pure: policy and observation in, decision with its reasons out. This crate has no clock, no random
 //! numbers, no environment, no files, no network and no AWS; its `clippy.toml` sees to that.
 
-mod born;
-mod consistency;
-mod evidence;
-mod grouping;
-mod ids;
-mod keep;
-mod kept_by;
-pub mod layout;
-mod layouts;
-mod lineage;
-mod numbers;
+// What goes in.
 mod observed;
-mod overrides;
-mod place;
-mod plan;
-mod plan_text;
-mod planner;
 mod policy;
-mod progress;
-mod prune;
-mod reason;
-mod restore_point;
 mod retention;
-mod select;
-mod set_tags;
+
+// What the tags of old snapshots tell.
+mod history;
+
+// What comes out.
+mod backup;
+mod prune;
 mod settle;
-mod settlement;
-mod shared_tags;
-mod slot;
-pub mod tags;
+mod warning;
+
 mod text;
-mod verdict;
 #[cfg(test)]
 mod world;
 
-pub use consistency::Consistency;
-pub use evidence::*;
-pub use grouping::restore_points;
-pub use ids::{InstanceId, RunId, SnapshotId, VolumeId};
-pub use keep::{Keep, KeepTagError, Within};
-pub use kept_by::{KeptBy, Match, Rule};
-pub use lineage::{Lineage, LineageKey, lineages};
+pub use backup::*;
+pub use history::{
+    Lineage, LineageKey, Member as PointMember, RestorePoint, Target, lineages, restore_points,
+};
 pub use observed::*;
-pub use plan::*;
-pub use planner::plan;
-pub use policy::{MAX_FREEZE_MS, OnFailure, Policy, PolicyError};
-pub use prune::prune;
-pub use reason::*;
-pub use restore_point::{Member as PointMember, RestorePoint, Target};
-pub use retention::retain;
-pub use select::Selection;
-pub use settle::{MOST_ATTEMPTS, settle};
-pub use settlement::*;
-pub use shared_tags::{SharedTags, Words};
-pub use slot::{Every, Slot};
-pub use tags::Tags;
-pub use verdict::*;
+pub use policy::{Every, MAX_FREEZE_MS, OnFailure, Policy, PolicyError, Selection, Slot};
+pub use prune::*;
+pub use retention::{Keep, KeepTagError, KeptBy, Match, Rule, Within, retain};
+pub use settle::*;
+pub use warning::{CopyProblem, Warning};

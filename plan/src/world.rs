@@ -1,7 +1,7 @@
 //! A small account for tests: builders that read like a sentence.
 
+use crate::backup::{Limits, Plan};
 use crate::observed::*;
-use crate::plan::{Limits, Plan};
 use crate::policy::Policy;
 use crate::tags::Tags;
 use crate::{InstanceId, RunId, VolumeId, layout, plan, tags};
