@@ -202,6 +202,10 @@ fn ms(ns: u64) -> String {
     format!("{:.1} ms", ns as f64 / 1e6)
 }
 
+/// Phases in which a worker may be killed and yet have told the truth: it may have thawed already when the
+/// signal reaches it, and have written its report.
+const PROVED: [&str; 2] = ["sf:thaw", "sf:report"];
+
 fn label(seen: &Seen, volume: &SeenVolume, snapshot: &SeenSnapshot, judgement: &mut Judgement) {
     let name = format!("{} of {}", snapshot.id, volume.name);
     let mut lie = |why: String| {
@@ -233,7 +237,7 @@ fn label(seen: &Seen, volume: &SeenVolume, snapshot: &SeenSnapshot, judgement: &
             lie("another process thawed in its window".to_owned());
         }
         Disturbance::WorkerKilled | Disturbance::GroupKilled | Disturbance::BothKilled
-            if seen.helpers.len() == 1 && hit.phase != "sf:thaw" =>
+            if seen.helpers.len() == 1 && !PROVED.contains(&hit.phase.as_str()) =>
         {
             lie("its worker was killed".to_owned());
         }

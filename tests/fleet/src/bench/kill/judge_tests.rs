@@ -175,6 +175,10 @@ fn a_label_from_a_broken_window_is_a_lie_whatever_the_bytes_say() {
     let mut one = seen(Disturbance::GroupKilled);
     one.hit = hit(1_490, "sf:frozen", "", false);
     says(&one, "worker was killed");
+    for phase in ["sf:thaw", "sf:report"] {
+        one.hit = hit(1_505, phase, phase, false);
+        assert_eq!(violations(&one), Vec::<String>::new(), "it may have proved and reported all by then");
+    }
     let mut one = seen(Disturbance::Nothing);
     one.volumes[0].stalls = vec![stall(1_201, 1_500)];
     says(&one, "not seen frozen around the cut");
