@@ -233,7 +233,8 @@ fn what_the_function_answers_instead_of_a_cut_is_never_proof() {
             Reason::BadAnswer,
         ),
         ("throttled", |_| no(RefusalReason::Throttled), Reason::Throttled),
-        ("refused", |_| no(RefusalReason::PendingLimit), Reason::RefusedBySignal),
+        ("refused", |_| no(RefusalReason::CreateFailed), Reason::RefusedBySignal),
+        ("pending limit", |_| no(RefusalReason::PendingLimit), Reason::PendingLimit),
     ];
     for (name, decide, reason) in cases {
         let function = SignalFunction::at_frozen(decide);

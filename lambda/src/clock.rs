@@ -1,12 +1,12 @@
-//! The one place that reads the clock: the system's time plus an offset.
+//! The one place that asks what day it is: the system's time plus an offset.
 //!
 //! The offset comes from the environment variable `STILLFRAME_CLOCK_OFFSET_S` (whole seconds, may be
 //! negative, absent in production). The embedded test region sets it so that days can pass in a test.
 //! It moves what day it is, never how long anything may take: deadlines are `Instant`s, or the system
 //! time that Lambda gives.
 
+use crate::timer;
 use chrono::{DateTime, TimeDelta, Utc};
-use std::time::SystemTime;
 
 /// Name of the variable that holds the offset.
 pub const OFFSET_VARIABLE: &str = "STILLFRAME_CLOCK_OFFSET_S";
@@ -35,7 +35,7 @@ impl Clock {
     /// What time it is.
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
-        DateTime::<Utc>::from(SystemTime::now())
+        DateTime::<Utc>::from(timer::system_now())
             .checked_add_signed(self.offset)
             .unwrap_or(DateTime::<Utc>::MAX_UTC)
     }

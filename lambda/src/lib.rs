@@ -10,3 +10,4 @@ pub mod function;
 pub mod metrics;
 pub mod signal;
 pub mod signing_key;
+pub mod timer;

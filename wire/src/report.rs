@@ -99,6 +99,8 @@ pub enum Reason {
     RefusedBySignal,
     /// EC2 was asked too often: worth another try later.
     Throttled,
+    /// EC2 takes no further snapshot of an ordered volume for now: a later run's.
+    PendingLimit,
     /// An ordered volume is not attached here.
     VolumeMissing,
     /// A file system spans a volume that is not in the order.

@@ -96,6 +96,7 @@ pub(super) fn judge_cut(
 fn refused(refusal: &Refusal) -> Objection {
     let reason = match refusal.reason {
         RefusalReason::Throttled => Reason::Throttled,
+        RefusalReason::PendingLimit => Reason::PendingLimit,
         // The snapshots may exist, but nobody says which.
         RefusalReason::Unknown => Reason::BadAnswer,
         _ => Reason::RefusedBySignal,

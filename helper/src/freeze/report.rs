@@ -188,7 +188,7 @@ fn verdict(state: &State) -> Verdict {
     }
     match state.cause {
         None if state.rehearsal => Verdict::Rehearsed,
-        Some(Reason::RefusedBySignal | Reason::Throttled) => Verdict::Refused,
+        Some(Reason::RefusedBySignal | Reason::Throttled | Reason::PendingLimit) => Verdict::Refused,
         _ => Verdict::NotFrozen,
     }
 }

@@ -3,7 +3,6 @@
 
 use super::*;
 use aws_config::Region;
-use aws_sdk_ec2::config::{Credentials, SharedCredentialsProvider};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -2,7 +2,7 @@
 //! lag behind `SendCommand` by about a second; an absent invocation is one that is not seen yet.
 
 use super::{Account, CallError, send_command::comment_of};
-use aws_sdk_ssm::types::{CommandFilter, CommandFilterKey, CommandInvocationStatus};
+use aws_sdk_ssm::types::{CommandFilter, CommandFilterKey};
 use chrono::{DateTime, SecondsFormat, Utc};
 use stillframe_plan::InstanceId;
 
@@ -109,6 +109,37 @@ impl Invocations {
         Ok(found)
     }
 
+    /// One command on one instance, by itself; `None` when SSM does not know of it (yet). For those that take
+    /// longer than the others: a listing back to them would list all the others again.
+    ///
+    /// # Errors
+    /// It could not be had.
+    pub async fn one(&self, command: &str, instance: &InstanceId) -> Result<Option<Invocation>, CallError> {
+        let asked = self.client.get_command_invocation().command_id(command).instance_id(instance.as_str());
+        let found = match asked.send().await {
+            Ok(found) => found,
+            Err(error) => {
+                return match CallError::from_sdk("GetCommandInvocation", &error) {
+                    CallError::Refused { code, .. } if code == "InvocationDoesNotExist" => Ok(None),
+                    error => Err(error),
+                };
+            }
+        };
+        let details = found.status_details().unwrap_or("unknown");
+        let Some(stage) = found.status().map(|status| stage(status.as_str(), details, found.response_code()))
+        else {
+            return Ok(None);
+        };
+        Ok(Some(Invocation {
+            command: command.to_owned(),
+            instance: instance.clone(),
+            comment: found.comment().unwrap_or_default().to_owned(),
+            sent_at: None,
+            stage,
+            output: found.standard_output_content().unwrap_or_default().to_owned(),
+        }))
+    }
+
     /// The first 24,000 characters that an ended invocation printed; `None` when SSM does not know of
     /// it (yet).
     ///
@@ -134,24 +165,23 @@ impl Invocations {
     }
 }
 
-fn read(invocation: &aws_sdk_ssm::types::CommandInvocation) -> Option<Invocation> {
-    let plugin = invocation.command_plugins().first();
-    let details = || invocation.status_details().unwrap_or("unknown").to_owned();
-    let stage = match invocation.status()? {
-        CommandInvocationStatus::Success => Stage::Ended { exit: 0 },
+/// How far an invocation has got, from its status, the details of that and its exit code.
+fn stage(status: &str, details: &str, code: i32) -> Stage {
+    match status {
+        "Success" => Stage::Ended { exit: 0 },
         // A script that ended by itself has a code of its own. One that the agent killed has not, nor
         // has one that never came to the instance.
-        CommandInvocationStatus::Failed => match plugin {
-            Some(plugin) if plugin.response_code() > 0 && details() == "Failed" => {
-                Stage::Ended { exit: plugin.response_code() }
-            }
-            _ => Stage::Lost { details: details() },
-        },
-        CommandInvocationStatus::TimedOut | CommandInvocationStatus::Cancelled => {
-            Stage::Lost { details: details() }
-        }
+        "Failed" if code > 0 && details == "Failed" => Stage::Ended { exit: code },
+        "Failed" | "TimedOut" | "Cancelled" => Stage::Lost { details: details.to_owned() },
         _ => Stage::UnderWay,
-    };
+    }
+}
+
+fn read(invocation: &aws_sdk_ssm::types::CommandInvocation) -> Option<Invocation> {
+    let plugin = invocation.command_plugins().first();
+    let details = invocation.status_details().unwrap_or("unknown");
+    let code = plugin.map_or(-1, |plugin| plugin.response_code());
+    let stage = stage(invocation.status()?.as_str(), details, code);
     Some(Invocation {
         command: invocation.command_id()?.to_owned(),
         instance: InstanceId::from(invocation.instance_id()?),

@@ -34,6 +34,9 @@ pub use stop_history::StopHistory;
 pub use warm_up::WarmUp;
 
 use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_sdk_ec2::config::{
+    AsyncSleep, Credentials, SharedAsyncSleep, SharedCredentialsProvider, SharedHttpClient, Sleep,
+};
 use std::time::Duration;
 
 /// How long a TCP and TLS connection may take.
@@ -62,20 +65,28 @@ impl Account {
     /// Reads credentials, region and endpoints from the environment, as every AWS tool does. Opens no
     /// connection.
     pub async fn from_environment() -> Self {
-        let retries = RetryConfig::standard()
-            .with_max_attempts(ATTEMPTS)
-            .with_initial_backoff(Duration::from_millis(200));
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(CONNECT)
-            .read_timeout(READ)
-            .operation_attempt_timeout(ATTEMPT)
-            .operation_timeout(CALL)
-            .build();
         let config = aws_config::defaults(BehaviorVersion::latest())
-            .retry_config(retries)
-            .timeout_config(timeouts)
+            .retry_config(retries())
+            .timeout_config(timeouts())
+            .sleep_impl(TimerSleep)
             .load()
             .await;
+        Self::new(&config)
+    }
+
+    /// An account behind this HTTP client, for a simulation: everything else is as in production.
+    #[must_use]
+    pub fn behind(http: SharedHttpClient, credentials: Credentials, region: &str) -> Self {
+        let config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .retry_config(retries())
+            .timeout_config(timeouts())
+            .sleep_impl(SharedAsyncSleep::new(TimerSleep))
+            .http_client(http)
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .region(aws_config::Region::new(region.to_owned()))
+            .endpoint_url("http://region.invalid")
+            .build();
         Self::new(&config)
     }
 
@@ -86,6 +97,29 @@ impl Account {
             lambda: aws_sdk_lambda::Client::new(config),
             cloudtrail: aws_sdk_cloudtrail::Client::new(config),
         }
+    }
+}
+
+fn retries() -> RetryConfig {
+    RetryConfig::standard().with_max_attempts(ATTEMPTS).with_initial_backoff(Duration::from_millis(200))
+}
+
+fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(CONNECT)
+        .read_timeout(READ)
+        .operation_attempt_timeout(ATTEMPT)
+        .operation_timeout(CALL)
+        .build()
+}
+
+/// Has the SDK wait as everything else here does.
+#[derive(Debug)]
+struct TimerSleep;
+
+impl AsyncSleep for TimerSleep {
+    fn sleep(&self, duration: Duration) -> Sleep {
+        Sleep::new(crate::timer::sleep(duration))
     }
 }
 

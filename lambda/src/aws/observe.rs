@@ -3,13 +3,20 @@
 
 use super::{Account, CallError, observed_from_sdk as from_sdk};
 use aws_sdk_ec2::types::Filter;
+use aws_sdk_ssm::types::InstanceInformationStringFilter;
 use std::collections::BTreeMap;
 use stillframe_plan::{Agent, Instance, InstanceId, RunId, Snapshot, Volume, VolumeId, Words, tags};
 
 /// Entries of one page. Larger ones have been seen to time out.
 const PAGE: i32 = 500;
+/// Entries of one page of snapshots, which are many and small: the most that EC2 gives.
+const SNAPSHOTS_PAGE: i32 = 1_000;
+/// Instances whose snapshots of one run are asked for at once: some hundred snapshots.
+const INSTANCES_AT_ONCE: usize = 100;
 /// Entries of one page of agents: the most that SSM gives.
 const AGENTS_PAGE: i32 = 50;
+/// Agents that are asked for by id at once: a page of them.
+const AGENTS_AT_ONCE: usize = 50;
 /// Values of one filter: EC2 takes 200.
 const FILTER_VALUES: usize = 200;
 
@@ -95,36 +102,52 @@ impl Observe {
     }
 
     /// Every snapshot of the account that carries our tags, of whatever policy, and every other one
-    /// that is pending: EC2's limits count those too.
+    /// that is pending: EC2's limits count those too. All are listed once and the others dropped page by
+    /// page: EC2 cuts pages before it filters, so that two filtered listings would take twice the calls.
     ///
     /// # Errors
     /// A page could not be had.
     pub async fn snapshots(&self) -> Result<Vec<Snapshot>, CallError> {
-        let (mut ours, pending) = tokio::try_join!(
-            self.snapshots_where(filter("tag-key", [tags::POLICY.to_owned()])),
-            self.snapshots_where(filter("status", ["pending".to_owned()])),
-        )?;
-        ours.extend(pending);
-        Ok(ours)
+        let pages = self.ec2.describe_snapshots().owner_ids("self").into_paginator();
+        let mut pages = pages.page_size(SNAPSHOTS_PAGE).send();
+        let (mut found, mut words) = (Vec::new(), Words::default());
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| CallError::from_sdk("DescribeSnapshots", &error))?;
+            let wanted = page.snapshots().iter().filter(|sdk| matters(sdk));
+            found.extend(wanted.filter_map(|sdk| from_sdk::snapshot(sdk, &mut words)));
+        }
+        Ok(found)
     }
 
-    /// The snapshots of one run.
+    /// The snapshots that a run made of these instances, and of these volumes that are on none.
     ///
     /// # Errors
-    /// A page could not be had.
-    pub async fn snapshots_of_run(&self, run: &RunId) -> Result<Vec<Snapshot>, CallError> {
-        self.snapshots_where(filter(&format!("tag:{}", tags::RUN), [run.to_string()])).await
+    /// They could not be had.
+    pub async fn snapshots_of_run(
+        &self,
+        run: &RunId,
+        instances: &[&InstanceId],
+        volumes: &[&VolumeId],
+    ) -> Result<Vec<Snapshot>, CallError> {
+        let of_run = || filter(&format!("tag:{}", tags::RUN), [run.to_string()]);
+        let instance_tag = format!("tag:{}", tags::INSTANCE);
+        let mut found = Vec::new();
+        for some in instances.chunks(INSTANCES_AT_ONCE) {
+            let these = filter(&instance_tag, some.iter().map(ToString::to_string));
+            found.extend(self.few_snapshots(vec![of_run(), these]).await?);
+        }
+        for some in volumes.chunks(FILTER_VALUES - 1) {
+            let these = filter("volume-id", some.iter().map(ToString::to_string));
+            found.extend(self.few_snapshots(vec![of_run(), these]).await?);
+        }
+        Ok(found)
     }
 
-    async fn snapshots_where(&self, filter: Filter) -> Result<Vec<Snapshot>, CallError> {
-        let mut pages = self
-            .ec2
-            .describe_snapshots()
-            .owner_ids("self")
-            .filters(filter)
-            .into_paginator()
-            .page_size(PAGE)
-            .send();
+    /// Snapshots of which there are not many: asked for without pages, which EC2 would cut from all the
+    /// account's snapshots before it filters.
+    async fn few_snapshots(&self, filters: Vec<Filter>) -> Result<Vec<Snapshot>, CallError> {
+        let asked = self.ec2.describe_snapshots().owner_ids("self").set_filters(Some(filters));
+        let mut pages = asked.into_paginator().send();
         let (mut found, mut words) = (Vec::new(), Words::default());
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| CallError::from_sdk("DescribeSnapshots", &error))?;
@@ -138,8 +161,34 @@ impl Observe {
     /// # Errors
     /// A page could not be had.
     pub async fn agents(&self) -> Result<BTreeMap<InstanceId, Agent>, CallError> {
-        let mut pages =
-            self.ssm.describe_instance_information().into_paginator().page_size(AGENTS_PAGE).send();
+        self.agents_where(None).await
+    }
+
+    /// The same of these instances only.
+    ///
+    /// # Errors
+    /// A page could not be had.
+    pub async fn these_agents(&self, ids: &[InstanceId]) -> Result<BTreeMap<InstanceId, Agent>, CallError> {
+        let mut found = BTreeMap::new();
+        for some in ids.chunks(AGENTS_AT_ONCE) {
+            let values = some.iter().map(ToString::to_string).collect();
+            let filter = InstanceInformationStringFilter::builder().key("InstanceIds").set_values(Some(values));
+            let filter = filter.build().map_err(|error| CallError::Refused {
+                operation: "DescribeInstanceInformation",
+                code: "NotSent".to_owned(),
+                message: error.to_string(),
+            })?;
+            found.extend(self.agents_where(Some(vec![filter])).await?);
+        }
+        Ok(found)
+    }
+
+    async fn agents_where(
+        &self,
+        filters: Option<Vec<InstanceInformationStringFilter>>,
+    ) -> Result<BTreeMap<InstanceId, Agent>, CallError> {
+        let asked = self.ssm.describe_instance_information().set_filters(filters);
+        let mut pages = asked.into_paginator().page_size(AGENTS_PAGE).send();
         let mut found = BTreeMap::new();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| CallError::from_sdk("DescribeInstanceInformation", &error))?;
@@ -147,6 +196,12 @@ impl Observe {
         }
         Ok(found)
     }
+}
+
+/// Whether anything is decided from a snapshot.
+fn matters(sdk: &aws_sdk_ec2::types::Snapshot) -> bool {
+    let ours = sdk.tags().iter().any(|tag| tag.key() == Some(tags::POLICY));
+    ours || sdk.state() == Some(&aws_sdk_ec2::types::SnapshotState::Pending)
 }
 
 fn filter(name: &str, values: impl IntoIterator<Item = String>) -> Filter {

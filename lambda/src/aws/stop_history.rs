@@ -71,7 +71,7 @@ impl StopHistory {
                     .filter(|event| event.event_name() == Some("StopInstances"))
                     .filter_map(|event| stop(event.event_time().and_then(time)?, event.cloud_trail_event()?)),
             );
-            tokio::time::sleep(PACE).await;
+            crate::timer::sleep(PACE).await;
         }
         Ok(judge(&stops, since))
     }

@@ -1,6 +1,7 @@
 //! How long this invocation may still work. Made once from the deadline that Lambda gives, and
 //! monotonic from then on: neither the clock's offset nor a step of the system time moves it.
 
+use crate::timer;
 use std::time::{Duration, Instant, SystemTime};
 
 /// What is kept in hand for handing over, unless the whole is short.
@@ -17,7 +18,7 @@ impl Deadline {
     /// From Lambda's deadline.
     #[must_use]
     pub fn at(ends: SystemTime) -> Self {
-        Self::after(ends.duration_since(SystemTime::now()).unwrap_or_default(), Instant::now())
+        Self::after(ends.duration_since(timer::system_now()).unwrap_or_default(), timer::now())
     }
 
     fn after(total: Duration, now: Instant) -> Self {
@@ -25,16 +26,23 @@ impl Deadline {
         Self { ends, hand_over: ends - RESERVE.min(total / 3) }
     }
 
+    /// A little of what is kept in hand, for orders that are about to end.
+    #[must_use]
+    pub fn a_moment_more(self) -> Self {
+        let reserve = self.ends.saturating_duration_since(self.hand_over);
+        Self { hand_over: self.hand_over + reserve / 4, ..self }
+    }
+
     /// Until Lambda ends the process.
     #[must_use]
     pub fn remaining(&self) -> Duration {
-        self.ends.saturating_duration_since(Instant::now())
+        self.ends.saturating_duration_since(timer::now())
     }
 
     /// Until the run should be handed to a continuation.
     #[must_use]
     pub fn working_time(&self) -> Duration {
-        self.hand_over.saturating_duration_since(Instant::now())
+        self.hand_over.saturating_duration_since(timer::now())
     }
 
     /// Whether it is time to hand over.

@@ -6,6 +6,7 @@ use super::{case::Case, deadline::Deadline, pace::Pace, stop::Stop};
 use crate::aws::{
     CallError, Cause, CreateSnapshot, CreateSnapshots, MadeSnapshot, Observe, SetRequest, StopHistory,
 };
+use crate::timer;
 use std::{future::Future, time::Duration};
 use stillframe_plan::{Evidence, Expectation, Instance, InstanceState, Means, Plan, SetCall, Target, Way};
 
@@ -93,6 +94,9 @@ impl Direct {
                 .map_err(Stop::at("look at instances and volumes after their snapshots"))?;
         for (case, answer) in cases.iter_mut().zip(answers) {
             case.evidence = match answer {
+                Err(error) if error.cause() == Cause::PendingLimit => {
+                    Evidence::Later { cause: error.to_string() }
+                }
                 Err(error) => Evidence::CallFailed { cause: error.to_string() },
                 Ok(()) => Evidence::SeenAfter {
                     instance: self.seen_after(&case.expected, &instances).await,
@@ -135,7 +139,8 @@ where
         pace.token().await;
         match call().await {
             Err(error) if error.cause() == Cause::Throttled && tries < MOST_TRIES => {
-                tokio::time::sleep(pause).await;
+                pace.throttled();
+                timer::sleep(pause).await;
                 pause *= 2;
                 tries += 1;
             }

@@ -8,6 +8,7 @@ use crate::{
     aws::{CallError, Cause, SendCommand},
     clock::Clock,
     config::{FREEZE_DOCUMENT, THAW_DOCUMENT},
+    timer,
 };
 use std::time::Duration;
 use stillframe_plan::{InstanceId, Order, Plan, RunId};
@@ -67,7 +68,7 @@ impl Dispatch {
             match answer {
                 Ok(sent) => return Sending::Sent(sent.command),
                 Err(error) if error.cause() == Cause::Throttled && tries_left > 0 => {
-                    tokio::time::sleep(pause).await;
+                    timer::sleep(pause).await;
                     pause *= 2;
                 }
                 Err(error @ CallError::Unknown { .. }) => return Sending::Unknown(error.to_string()),

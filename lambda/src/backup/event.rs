@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use stillframe_plan::{Policy, PolicyError, RunId};
 
-/// Most continuations of one run: a guard against a run that invokes itself for ever.
+/// Most continuations of one run: a guard against a run that invokes itself for ever. In each invocation's
+/// 810 s EC2 takes some 4,000 `CreateSnapshots` or deletions, so this is room for 80,000 of either.
 pub const MOST_HOPS: u32 = 20;
 
 /// A run that goes on in another invocation.

@@ -12,6 +12,9 @@ pub fn of_report(report: &Report, instance: &InstanceId, run: &RunId) -> Evidenc
     if !same_run || !same_instance {
         return Evidence::NoReport { status: "its report is of another run or instance".to_owned() };
     }
+    if report.reason == Some(Reason::PendingLimit) && report.snapshots.is_empty() {
+        return Evidence::Later { cause: reason(report) };
+    }
     let proved = report.run.is_some() && report.instance.is_some();
     Evidence::Reported(Reported {
         consistent: report.verdict == Verdict::Consistent && proved,

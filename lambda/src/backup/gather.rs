@@ -1,5 +1,10 @@
-//! Gathering: what became of the orders that were sent. One listing tells of all of them; it lags
+//! Gathering: what became of the orders that were sent. One listing tells of many of them; it lags
 //! behind `SendCommand`, so an order that is not in it yet is under way.
+//!
+//! Orders are looked at while others are still being sent: what is frozen must not wait for the other
+//! instances, and what was throttled is to slow down those that follow. A listing goes back to the oldest
+//! order that is in the air, so that each order is listed about once; the few that take much longer than the
+//! others are asked for one by one, or every listing would go back to them.
 
 use super::{
     case::Case,
@@ -9,26 +14,35 @@ use super::{
     stop::Stop,
 };
 use crate::{
-    aws::{Invocation, Invocations, Stage},
+    aws::{CallError, Invocation, Invocations, Stage},
+    clock::Clock,
     config::FREEZE_DOCUMENT,
+    timer,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 use stillframe_plan::{Evidence, InstanceId, RunId};
-use stillframe_wire::Report;
+use stillframe_wire::{Reason, Report};
 
 /// First pause between two looks; each further one is longer by half.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// Longest pause between two looks.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// How far SSM's clock may be behind ours.
-const SKEW: TimeDelta = TimeDelta::seconds(60);
+/// Pause between looks while orders are still being sent, at up to five a second: a listing's page tells
+/// of fifty. (What hangs has been thawed by its guardian long before.)
+const PAUSE_WHILE_SENDING: Duration = Duration::from_secs(30);
+/// How far SSM's clock may be behind ours. An order that this misses is asked for by itself.
+const SKEW: TimeDelta = TimeDelta::seconds(5);
 /// After how long an order whose sending is unknown, and which nothing shows, was not sent. (A command
 /// that was sent shows after about a second.)
 const SHOWS_UP: Duration = Duration::from_secs(10);
+/// An order that is in the air for longer than this is asked for by itself,
+const LONG: Duration = Duration::from_secs(60);
+/// unless there are more of them than one listing's page would tell of.
+const MOST_ALONE: usize = 50;
 
 /// One order that was sent, or perhaps sent.
 #[derive(Debug)]
@@ -40,11 +54,17 @@ pub struct Flight {
     command: Option<String>,
     cause: String,
     left: Instant,
+    sent_at: DateTime<Utc>,
 }
 
 impl Flight {
-    /// The flight of a sending; `None` when nothing left, which the case is told.
-    pub fn of(case: usize, cases: &mut [Case<'_>], sending: Sending) -> Option<Self> {
+    /// The flight of a sending at that time; `None` when nothing left, which the case is told.
+    pub fn of(
+        case: usize,
+        cases: &mut [Case<'_>],
+        sending: Sending,
+        sent_at: DateTime<Utc>,
+    ) -> Option<Self> {
         let found = cases.get_mut(case)?;
         found.attempt += 1;
         let instance = found.expected.instance.clone()?;
@@ -57,13 +77,18 @@ impl Flight {
             }
         };
         found.evidence = Evidence::UnderWay;
-        Some(Self { case, instance, run: found.expected.run.clone(), command, cause, left: Instant::now() })
+        let run = found.expected.run.clone();
+        Some(Self { case, instance, run, command, cause, left: timer::now(), sent_at })
     }
 
     /// Its invocation among those listed. One whose command id is not known is recognised by instance
     /// and comment, among the commands that are nobody else's.
-    fn find<'i>(&self, listed: &'i [Invocation], known: &BTreeSet<String>) -> Option<&'i Invocation> {
-        listed.iter().find(|invocation| match &self.command {
+    fn find<'i>(
+        &self,
+        listed: impl IntoIterator<Item = &'i Invocation>,
+        known: &BTreeSet<String>,
+    ) -> Option<&'i Invocation> {
+        listed.into_iter().find(|invocation| match &self.command {
             Some(command) => &invocation.command == command && invocation.instance == self.instance,
             None => {
                 invocation.instance == self.instance
@@ -72,79 +97,155 @@ impl Flight {
             }
         })
     }
+
+    fn is_long(&self) -> bool {
+        self.command.is_some() && timer::now().duration_since(self.left) > LONG
+    }
 }
 
-/// What came of the flights.
+/// The orders that are in the air, and what came of those that were.
 #[derive(Debug, Default)]
-pub struct Landed {
+pub struct Air {
+    flights: Vec<Flight>,
+    /// Every command that was sent by us.
+    known: BTreeSet<String>,
+    looked_at: Option<Instant>,
     /// Cases whose order nobody has: their sending was unknown, and nothing of them showed up.
     pub absent: Vec<usize>,
     /// Instances that were told to thaw, and what came of that.
     pub thaws: Vec<(InstanceId, Result<(), String>)>,
+    /// How many reports since the last look tell that EC2 was asked too often.
+    pub throttled: usize,
+}
+
+impl Air {
+    /// One more.
+    pub fn add(&mut self, flight: Flight) {
+        self.looked_at.get_or_insert_with(timer::now);
+        self.known.extend(flight.command.clone());
+        self.flights.push(flight);
+    }
+
+    /// Whether it is time for a look, while orders are still being sent.
+    #[must_use]
+    pub fn is_look_due(&self) -> bool {
+        self.looked_at.is_some_and(|at| timer::now().duration_since(at) > PAUSE_WHILE_SENDING)
+    }
+
+    /// What a listing has to go back to, and the flights that are asked for by themselves.
+    fn reach(&self) -> (Option<DateTime<Utc>>, Vec<(&str, &InstanceId)>) {
+        let alone: Vec<_> = self
+            .flights
+            .iter()
+            .filter(|flight| flight.is_long())
+            .filter_map(|flight| Some((flight.command.as_deref()?, &flight.instance)))
+            .collect();
+        if alone.len() > MOST_ALONE {
+            return (self.flights.iter().map(|flight| flight.sent_at).min(), Vec::new());
+        }
+        let others = self.flights.iter().filter(|flight| !flight.is_long());
+        (others.map(|flight| flight.sent_at).min(), alone)
+    }
 }
 
 /// Looks at what became of orders.
 #[derive(Debug, Clone)]
 pub struct Gather {
     invocations: Invocations,
+    clock: Clock,
 }
 
 impl Gather {
     /// Looks through this verb.
     #[must_use]
-    pub fn new(invocations: Invocations) -> Self {
-        Self { invocations }
+    pub fn new(invocations: Invocations, clock: Clock) -> Self {
+        Self { invocations, clock }
     }
 
-    /// Waits until every flight has ended; tells the cases and `landed`. `since`: when the first of them
-    /// was sent. `thaw` is called for an instance as soon as its order has ended without proof that all is
-    /// thawed there: what is frozen must not wait for the other instances.
+    /// Waits until every flight has ended; tells the cases and `air`. `thaw` is called for an instance as
+    /// soon as its order has ended without proof that all is thawed there.
     ///
     /// # Errors
     /// Time is nearly up; the cases that have ended are told.
     pub async fn all(
         &self,
-        mut flights: Vec<Flight>,
+        air: &mut Air,
         cases: &mut [Case<'_>],
-        since: DateTime<Utc>,
         deadline: &Deadline,
-        landed: &mut Landed,
         thaw: impl AsyncFn(&InstanceId) -> Result<(), String>,
     ) -> Result<(), Stop> {
-        let known: BTreeSet<String> = flights.iter().filter_map(|flight| flight.command.clone()).collect();
         let mut pause = FIRST_PAUSE;
-        while !flights.is_empty() {
+        while !air.flights.is_empty() {
             deadline.check()?;
-            tokio::time::sleep(pause).await;
+            timer::sleep(pause).await;
             pause = (pause * 3 / 2).min(LONGEST_PAUSE);
-            let listed = match self.invocations.of_document(FREEZE_DOCUMENT, since - SKEW).await {
-                Ok(listed) => listed,
-                Err(error) => {
-                    tracing::warn!(%error, "orders not seen; looking again");
-                    continue;
-                }
-            };
-            let mut still = Vec::new();
-            for flight in flights {
-                let Some(case) = cases.get_mut(flight.case) else { continue };
-                match flight.find(&listed, &known) {
-                    Some(invocation) if invocation.stage != Stage::UnderWay => {
-                        if needs_thaw(invocation) {
-                            let sent = thaw(&flight.instance).await;
-                            landed.thaws.push((flight.instance, sent));
-                        }
-                        (case.evidence, case.report) = self.read(invocation, &flight.run).await;
-                    }
-                    None if flight.command.is_none() && flight.left.elapsed() > SHOWS_UP => {
-                        case.evidence = Evidence::NotSent { cause: flight.cause };
-                        landed.absent.push(flight.case);
-                    }
-                    _ => still.push(flight),
-                }
-            }
-            flights = still;
+            self.look(air, cases, &thaw).await;
         }
         Ok(())
+    }
+
+    /// Looks once; tells the cases that have ended.
+    pub async fn look(
+        &self,
+        air: &mut Air,
+        cases: &mut [Case<'_>],
+        thaw: &impl AsyncFn(&InstanceId) -> Result<(), String>,
+    ) {
+        air.throttled = 0;
+        air.looked_at = Some(timer::now());
+        let listed = match self.list(air).await {
+            Ok(listed) => listed,
+            Err(error) => {
+                tracing::warn!(%error, "orders not seen; looking again");
+                return;
+            }
+        };
+        let mut by_instance: BTreeMap<&InstanceId, Vec<&Invocation>> = BTreeMap::new();
+        for invocation in &listed {
+            by_instance.entry(&invocation.instance).or_default().push(invocation);
+        }
+        for mut flight in std::mem::take(&mut air.flights) {
+            let Some(case) = cases.get_mut(flight.case) else { continue };
+            let own = by_instance.get(&flight.instance).into_iter().flatten().copied();
+            match flight.find(own, &air.known) {
+                Some(invocation) if invocation.stage != Stage::UnderWay => {
+                    if needs_thaw(invocation) {
+                        let sent = thaw(&flight.instance).await;
+                        air.thaws.push((flight.instance, sent));
+                    }
+                    (case.evidence, case.report) = self.read(invocation, &flight.run).await;
+                    air.throttled += usize::from(was_throttled(case));
+                }
+                Some(invocation) => {
+                    flight.command = Some(invocation.command.clone());
+                    air.known.insert(invocation.command.clone());
+                    air.flights.push(flight);
+                }
+                None if flight.command.is_none() && timer::now().duration_since(flight.left) > SHOWS_UP => {
+                    case.evidence = Evidence::NotSent { cause: flight.cause };
+                    air.absent.push(flight.case);
+                }
+                None => air.flights.push(flight),
+            }
+        }
+    }
+
+    async fn list(&self, air: &Air) -> Result<Vec<Invocation>, CallError> {
+        let (since, alone) = air.reach();
+        let mut listed = match since {
+            Some(since) => self.invocations.of_document(FREEZE_DOCUMENT, since - SKEW).await?,
+            None => Vec::new(),
+        };
+        for (command, instance) in alone {
+            listed.extend(self.invocations.one(command, instance).await?);
+        }
+        Ok(listed)
+    }
+
+    /// What time it is: for [`Flight::of`], before an order is sent.
+    #[must_use]
+    pub fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
     }
 
     /// Reads an ended order's report, the whole of it when its first part says that there is more.
@@ -162,6 +263,11 @@ impl Gather {
             None => (of_silence(&invocation.stage), None),
         }
     }
+}
+
+/// Whether EC2 was asked too often for its snapshots.
+fn was_throttled(case: &Case<'_>) -> bool {
+    case.report.as_ref().and_then(|report| report.reason) == Some(Reason::Throttled)
 }
 
 #[cfg(test)]
@@ -186,7 +292,8 @@ mod tests {
             run: "daily/s/x".into(),
             command: command.map(str::to_owned),
             cause: String::new(),
-            left: Instant::now(),
+            left: timer::now(),
+            sent_at: DateTime::UNIX_EPOCH,
         }
     }
 

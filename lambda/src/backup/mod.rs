@@ -28,6 +28,7 @@ use crate::{
     },
     config::Config,
     metrics::RunMetrics,
+    timer,
 };
 use chrono::{DateTime, SecondsFormat, Utc};
 use deadline::Deadline;
@@ -69,33 +70,38 @@ pub enum Unfit {
 impl BackupFunction {
     /// Prepares the environment; makes no call.
     pub async fn start(config: Config) -> Self {
-        let account = Account::from_environment().await;
-        let invocations = Invocations::new(&account);
-        let observe = Observe::new(&account);
+        Self::start_in(&Account::from_environment().await, config)
+    }
+
+    /// The same in this account.
+    #[must_use]
+    pub fn start_in(account: &Account, config: Config) -> Self {
+        let invocations = Invocations::new(account);
+        let observe = Observe::new(account);
         Self {
-            invoke_self: InvokeSelf::new(&account, config.own_function.clone()),
+            invoke_self: InvokeSelf::new(account, config.own_function.clone()),
             hands: Hands {
-                parameters: Parameters::new(&account),
+                parameters: Parameters::new(account),
                 eyes: Eyes {
                     observe: observe.clone(),
                     invocations: invocations.clone(),
-                    stop_history: StopHistory::new(&account),
+                    stop_history: StopHistory::new(account),
                     clock: config.clock,
                 },
                 direct: Direct {
-                    create_snapshots: CreateSnapshots::new(&account),
-                    create_snapshot: CreateSnapshot::new(&account),
+                    create_snapshots: CreateSnapshots::new(account),
+                    create_snapshot: CreateSnapshot::new(account),
                     observe: observe.clone(),
-                    stop_history: StopHistory::new(&account),
+                    stop_history: StopHistory::new(account),
                 },
                 dispatch: Dispatch::new(
-                    SendCommand::new(&account),
+                    SendCommand::new(account),
                     config.clock,
                     config.signal_function.clone(),
                 ),
-                gather: Gather::new(invocations),
-                settle: Settle { observe, create_tags: CreateTags::new(&account) },
-                delete_snapshot: DeleteSnapshot::new(&account),
+                gather: Gather::new(invocations, config.clock),
+                settle: Settle { observe, create_tags: CreateTags::new(account) },
+                delete_snapshot: DeleteSnapshot::new(account),
                 config,
             },
         }
@@ -126,10 +132,11 @@ impl BackupFunction {
             },
             run,
             slot,
+            continues: event.continuation.is_some(),
             deadline,
             metrics: RunMetrics::default(),
         };
-        let started = Instant::now();
+        let started = timer::now();
         // A dry run changes nothing, so it takes no lease and may run beside anything.
         let held = if policy.dry_run {
             None
@@ -150,6 +157,7 @@ impl BackupFunction {
             && self.hand_over(&event, &mut run, held, began_at).await
         {
             run.report.status = Status::Continued;
+            run.report.shorten();
             return Ok(run.report);
         }
         if let Some(held) = held {
@@ -214,6 +222,7 @@ impl BackupFunction {
             let metrics = counted(&run.report, run.policy, run.metrics, started);
             println!("{}", metrics.document(&run.policy.name, self.hands.config.clock.now()));
         }
+        run.report.shorten();
         run.report
     }
 }
@@ -224,7 +233,7 @@ fn counted(report: &RunReport, policy: &Policy, metrics: RunMetrics, started: In
         crash_consistent_fallbacks: report.fallbacks(policy.consistency),
         frozen_ms: report.frozen_ms(),
         failures: report.failures.len(),
-        duration_ms: started.elapsed().as_secs_f64() * 1_000.0,
+        duration_ms: timer::now().duration_since(started).as_secs_f64() * 1_000.0,
         ..metrics
     }
 }

@@ -9,11 +9,14 @@ use crate::{
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 use stillframe_plan::{
-    CrashReason, InstanceId, InstanceState, LastStop, Observed, Plan, Policy, RunId, SkipReason, Slot, Way,
+    Agent, CrashReason, InstanceId, InstanceState, LastStop, Observed, Plan, Policy, RunId, SkipReason, Slot, Way,
 };
 
-/// An order that was sent longer ago than this has ended, whatever happened to it.
+/// How long before its snapshots an order may have been sent.
 const LONGEST_ORDER: TimeDelta = TimeDelta::hours(1);
+/// An order that was sent longer ago than this has ended, whatever happened to it: SSM gives it a minute to
+/// start and five minutes to run, and says that it is lost thereafter.
+const UNDER_WAY_AT_MOST: TimeDelta = TimeDelta::minutes(8);
 
 /// The eyes of a run.
 #[derive(Debug)]
@@ -36,17 +39,36 @@ impl Eyes {
         self.clock.now().min(slot.end - TimeDelta::seconds(1))
     }
 
-    /// Looks at the account for a run of this policy in this slot.
+    /// The orders of this policy and slot that have not ended.
+    ///
+    /// # Errors
+    /// They could not be listed.
+    pub async fn under_way(
+        &self,
+        policy: &Policy,
+        slot: &Slot,
+    ) -> Result<BTreeMap<InstanceId, RunId>, CallError> {
+        let since = self.clock.now() - UNDER_WAY_AT_MOST;
+        Ok(under_way(&self.invocations.of_document(FREEZE_DOCUMENT, since).await?, policy, slot))
+    }
+
+    /// Looks at the account for a run of this policy in this slot, of which `orders` are under way. With
+    /// `agents` at every agent; without at none, for [`Self::look_at_agents`].
     ///
     /// # Errors
     /// One of the calls failed: a plan from half a picture might take a live volume for a gone one.
-    pub async fn look(&self, policy: &Policy, slot: &Slot) -> Result<Observed, CallError> {
-        let (volumes, instances, snapshots, agents, commands) = tokio::try_join!(
+    pub async fn look(
+        &self,
+        slot: &Slot,
+        orders_under_way: BTreeMap<InstanceId, RunId>,
+        agents: bool,
+    ) -> Result<Observed, CallError> {
+        let agents = async || if agents { self.observe.agents().await } else { Ok(BTreeMap::new()) };
+        let (volumes, instances, snapshots, agents) = tokio::try_join!(
             self.observe.volumes(),
             self.observe.instances(),
             self.observe.snapshots(),
-            self.observe.agents(),
-            self.invocations.of_document(FREEZE_DOCUMENT, self.clock.now() - LONGEST_ORDER),
+            agents(),
         )?;
         Ok(Observed {
             now: self.now_within(slot),
@@ -54,10 +76,28 @@ impl Eyes {
             volumes,
             snapshots,
             agents,
-            orders_under_way: under_way(&commands, policy, slot),
+            orders_under_way,
             used_by_images: BTreeSet::new(),
             locked: BTreeSet::new(),
         })
+    }
+
+    /// Looks at the agents of the instances that would get an order if all agents were there: of a fleet that
+    /// is nearly done these are few.
+    ///
+    /// # Errors
+    /// A page could not be had.
+    pub async fn look_at_agents(
+        &self,
+        observed: &mut Observed,
+        plan: impl FnOnce(&Observed) -> Plan,
+    ) -> Result<(), CallError> {
+        let all = observed.instances.iter().map(|instance| (instance.id.clone(), Agent::Online));
+        observed.agents = all.collect();
+        let orders = plan(observed).orders;
+        let wanted: Vec<InstanceId> = orders.into_iter().map(|order| order.call.instance).collect();
+        observed.agents = self.observe.these_agents(&wanted).await?;
+        Ok(())
     }
 
     /// Those of the instances whose order has ended without proof that all is thawed.

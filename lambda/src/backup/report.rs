@@ -136,7 +136,39 @@ pub struct Note {
     pub message: String,
 }
 
+/// Most entries of each list in the function's answer, of which Lambda takes 6 MB.
+const MOST_TOLD: usize = 2_000;
+
 impl RunReport {
+    /// Leaves out what would make the answer too long, and says so. What failed is told before what was
+    /// merely skipped, each list on its own.
+    pub fn shorten(&mut self) {
+        let mut left_out = Vec::new();
+        let mut cut = |what: &str, count: usize| {
+            if count > MOST_TOLD {
+                left_out.push(format!("{MOST_TOLD} of {count} {what}"));
+            }
+        };
+        cut("restore points", self.restore_points.len());
+        cut("skipped volumes", self.skipped.len());
+        cut("failures", self.failures.len());
+        cut("warnings", self.warnings.len());
+        cut("deleted snapshots", self.pruned.len());
+        cut("notes on pruning", self.prune.len());
+        cut("rehearsals", self.rehearsals.len());
+        self.restore_points.truncate(MOST_TOLD);
+        self.skipped.truncate(MOST_TOLD);
+        self.failures.truncate(MOST_TOLD);
+        self.warnings.truncate(MOST_TOLD);
+        self.pruned.truncate(MOST_TOLD);
+        self.prune.truncate(MOST_TOLD);
+        self.rehearsals.truncate(MOST_TOLD);
+        if !left_out.is_empty() {
+            let message = format!("this report tells of {} only", left_out.join(", "));
+            self.warnings.push(Note::new("shortened", message));
+        }
+    }
+
     /// How a run ended that came to its end.
     #[must_use]
     pub fn how_it_ended(&self) -> Status {

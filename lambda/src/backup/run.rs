@@ -6,7 +6,7 @@ use super::{
     deadline::Deadline,
     direct::Direct,
     dispatch::Dispatch,
-    gather::{Flight, Gather, Landed},
+    gather::{Air, Flight, Gather},
     observe::{Eyes, before_all},
     pace::Pace,
     prune,
@@ -19,7 +19,7 @@ use crate::{
     aws::{DeleteSnapshot, Parameters},
     config::{Config, FREEZE_DOCUMENT},
     metrics::RunMetrics,
-    signing_key,
+    signing_key, timer,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -55,6 +55,8 @@ pub struct Run<'a> {
     pub(super) policy: &'a Policy,
     pub(super) run: RunId,
     pub(super) slot: Slot,
+    /// Whether an earlier invocation has begun it.
+    pub(super) continues: bool,
     pub(super) deadline: Deadline,
     pub(super) report: RunReport,
     pub(super) metrics: RunMetrics,
@@ -86,6 +88,8 @@ impl Run<'_> {
         if plan.rehearsal {
             return self.rehearse(&plan).await;
         }
+        // Pruning looks again; memory holds one picture of a large account, not two.
+        drop(observed);
         promoted.extend(self.back_up(&plan).await?);
         self.prune(&promoted).await?;
         self.report.status = self.report.how_it_ended();
@@ -95,21 +99,27 @@ impl Run<'_> {
     /// Looks until no order of this slot is under way, then plans. Orders that an earlier invocation
     /// sent, whatever became of it, are thereby finished and not repeated.
     async fn plan(&mut self) -> Result<(Plan, Observed), Stop> {
-        let look = async || {
-            self.hands.eyes.look(self.policy, &self.slot).await.map_err(Stop::at("look at the account"))
+        let eyes = &self.hands.eyes;
+        let under_way = async || {
+            eyes.under_way(self.policy, &self.slot).await.map_err(Stop::at("look at orders under way"))
         };
-        let mut observed = look().await?;
+        let mut orders = under_way().await?;
         let mut waited_for = BTreeMap::new();
-        while !self.policy.dry_run && !observed.orders_under_way.is_empty() {
-            tracing::info!(orders = observed.orders_under_way.len(), "waiting for orders under way");
+        while !self.policy.dry_run && !orders.is_empty() {
+            tracing::info!(orders = orders.len(), "waiting for orders under way");
             self.deadline.check()?;
-            waited_for.append(&mut observed.orders_under_way);
-            tokio::time::sleep(UNDER_WAY_PAUSE).await;
-            observed = look().await?;
+            waited_for.append(&mut orders);
+            timer::sleep(UNDER_WAY_PAUSE).await;
+            orders = under_way().await?;
         }
-        let to_thaw =
-            self.hands.eyes.ended_frozen(&waited_for).await.map_err(Stop::at("look at ended orders"))?;
+        let to_thaw = eyes.ended_frozen(&waited_for).await.map_err(Stop::at("look at ended orders"))?;
         self.thaw(&to_thaw).await;
+        let looked = eyes.look(&self.slot, orders, !self.continues).await;
+        let mut observed = looked.map_err(Stop::at("look at the account"))?;
+        if self.continues {
+            let looked = eyes.look_at_agents(&mut observed, |observed| self.plan_from(observed)).await;
+            looked.map_err(Stop::at("look at the agents"))?;
+        }
         let mut made = self.plan_from(&observed);
         let asked_before = observed.instances.clone();
         for (instance, error) in self.hands.eyes.look_at_stops(&made, &mut observed).await {
@@ -132,10 +142,11 @@ impl Run<'_> {
         plan: &Plan,
         observed: &Observed,
     ) -> Result<BTreeMap<SnapshotId, Consistency>, Stop> {
-        let ids: Vec<&SnapshotId> =
+        let ids: BTreeSet<&SnapshotId> =
             plan.unsettled.iter().flat_map(|set| set.snapshots.iter().map(|(_, id)| id)).collect();
-        let seen = observed.snapshots.iter().filter(|snapshot| ids.contains(&&snapshot.id));
-        let Some(since) = before_all(seen.map(|snapshot| &snapshot.started_at)) else {
+        let seen = observed.snapshots.iter().filter(|snapshot| ids.contains(&snapshot.id));
+        let seen: Vec<_> = seen.cloned().collect();
+        let Some(since) = before_all(seen.iter().map(|snapshot| &snapshot.started_at)) else {
             return Ok(BTreeMap::new());
         };
         let listed = self
@@ -147,12 +158,14 @@ impl Run<'_> {
             .map_err(Stop::at("look for reports of an earlier run"))?;
         let mut cases: Vec<Case<'_>> =
             plan.unsettled.iter().map(|set| Case::new(set.expectation(), None)).collect();
+        let mut by_instance: BTreeMap<&InstanceId, Vec<_>> = BTreeMap::new();
+        for invocation in &listed {
+            by_instance.entry(&invocation.instance).or_default().push(invocation);
+        }
         for case in &mut cases {
-            let ours = listed.iter().filter(|invocation| {
-                Some(&invocation.instance) == case.expected.instance.as_ref()
-                    && invocation.carries(case.expected.run.as_str())
-            });
-            for invocation in ours {
+            let own = case.expected.instance.as_ref().and_then(|instance| by_instance.get(instance));
+            let run = case.expected.run.clone();
+            for invocation in own.into_iter().flatten().filter(|one| one.carries(run.as_str())) {
                 let (evidence, report) = self.hands.gather.read(invocation, &case.expected.run).await;
                 let proves = matches!(&evidence, Evidence::Reported(reported) if reported.consistent);
                 if proves || case.report.is_none() {
@@ -160,7 +173,7 @@ impl Run<'_> {
                 }
             }
         }
-        let judgement = judge_by(self.policy, &cases, observed.snapshots.clone());
+        let judgement = judge_by(self.policy, &cases, seen);
         Ok(self.conclude(&cases, judgement).await)
     }
 
@@ -177,7 +190,11 @@ impl Run<'_> {
         let mut cases = Case::of_orders(plan);
         let mut waiting: Vec<usize> = (0..cases.len()).collect();
         while !waiting.is_empty() {
-            waiting = self.fly(plan, &mut cases, &waiting, &mut pace).await?;
+            waiting = match self.fly(plan, &mut cases, &waiting, &mut pace).await {
+                Ok(absent) => absent,
+                Err(Stop::OutOfTime) => return self.hand_over(cases).await,
+                Err(stop) => return Err(stop),
+            };
             if !waiting.is_empty() {
                 continue;
             }
@@ -193,10 +210,24 @@ impl Run<'_> {
                 // What is proved is labelled now, whatever becomes of the others.
                 self.promote(&judgement.settlement).await;
                 let attempt = waiting.iter().filter_map(|at| cases.get(*at)).map(|case| case.attempt).max();
-                tokio::time::sleep(REQUEUE_PAUSE * attempt.unwrap_or(1)).await;
+                timer::sleep(REQUEUE_PAUSE * attempt.unwrap_or(1)).await;
             }
         }
         Ok(promoted)
+    }
+
+    /// Labels what has landed, before a continuation goes on: the reports are at hand here. What has not
+    /// landed, or has to be done again, is the continuation's.
+    async fn hand_over(
+        &mut self,
+        mut cases: Vec<Case<'_>>,
+    ) -> Result<BTreeMap<SnapshotId, Consistency>, Stop> {
+        cases.retain(|case| case.report.as_ref().is_some_and(|report| !report.snapshots.is_empty()));
+        if !cases.is_empty() {
+            let judgement = self.hands.settle.judge(self.policy, &self.run, &cases).await?;
+            self.conclude(&cases, judgement).await;
+        }
+        Err(Stop::OutOfTime)
     }
 
     /// Has the orders carried out up to the first freeze, and tells how that went.
@@ -223,25 +254,33 @@ impl Run<'_> {
     ) -> Result<Vec<usize>, Stop> {
         let key =
             signing_key::load_or_make(&self.hands.parameters, &self.hands.config.key_parameter()).await?;
-        let since = self.hands.config.clock.now();
-        let mut flights = Vec::new();
-        for at in waiting {
-            self.deadline.check()?;
-            let Some(order) = cases.get(*at).and_then(|case| case.order) else { continue };
-            let sending = self.hands.dispatch.order(plan, order, &key, pace).await;
-            flights.extend(Flight::of(*at, cases, sending));
-        }
-        let mut landed = Landed::default();
-        let (dispatch, run) = (&self.hands.dispatch, &self.run);
+        let mut air = Air::default();
+        let (dispatch, gather, run) = (&self.hands.dispatch, &self.hands.gather, &self.run);
         let thaw = async |instance: &InstanceId| {
             dispatch.thaw(instance, run).await.map_err(|error| error.to_string())
         };
-        let gathered = self.hands.gather.all(flights, cases, since, &self.deadline, &mut landed, thaw).await;
-        let notes = landed.thaws.into_iter().map(|(instance, sent)| tell::thaw_note(instance.as_str(), sent));
+        for at in waiting.iter().take_while(|_| !self.deadline.is_near()) {
+            let Some(order) = cases.get(*at).and_then(|case| case.order) else { continue };
+            let sent_at = gather.now();
+            let sending = dispatch.order(plan, order, &key, pace).await;
+            if let Some(flight) = Flight::of(*at, cases, sending, sent_at) {
+                air.add(flight);
+            }
+            if air.is_look_due() {
+                gather.look(&mut air, cases, &thaw).await;
+                if air.throttled > 0 {
+                    pace.throttled();
+                }
+            }
+        }
+        let until = if self.deadline.is_near() { self.deadline.a_moment_more() } else { self.deadline };
+        let gathered = gather.all(&mut air, cases, &until, thaw).await;
+        let notes = air.thaws.into_iter().map(|(instance, sent)| tell::thaw_note(instance.as_str(), sent));
         self.report.warnings.extend(notes);
         gathered?;
-        landed.absent.retain(|at| cases.get(*at).is_some_and(|case| case.attempt < MOST_ATTEMPTS));
-        Ok(landed.absent)
+        self.deadline.check()?;
+        air.absent.retain(|at| cases.get(*at).is_some_and(|case| case.attempt < MOST_ATTEMPTS));
+        Ok(air.absent)
     }
 
     /// The last resort for instances whose helper ended without proof that all is thawed.

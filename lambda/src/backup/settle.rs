@@ -2,10 +2,13 @@
 //! the labels, take the sets that fell back.
 
 use super::{case::Case, deadline::Deadline, direct::Direct, pace::Pace, stop::Stop};
-use crate::aws::{CallError, CreateTags, Observe};
+use crate::{
+    aws::{CallError, Cause, CreateTags, MadeSnapshot, Observe},
+    timer,
+};
 use std::{collections::BTreeMap, time::Duration};
 use stillframe_plan::{
-    Consistency, Outcome, Policy, RunId, Settled, Settlement, Snapshot, SnapshotId, settle, tags,
+    Consistency, Evidence, Outcome, Policy, RunId, Settled, Settlement, Snapshot, SnapshotId, settle, tags,
 };
 
 /// Pauses between looks for snapshots that should be there: EC2 shows a new one after a moment, and a
@@ -39,16 +42,30 @@ impl Settle {
     /// The snapshots could not be looked at.
     pub async fn judge(&self, policy: &Policy, run: &RunId, cases: &[Case<'_>]) -> Result<Judgement, Stop> {
         let mut pauses = PAUSES.iter();
+        let mut seen = BTreeMap::new();
+        let mut wanted: Vec<&Case<'_>> = cases.iter().collect();
         loop {
-            let snapshots =
-                self.observe.snapshots_of_run(run).await.map_err(Stop::at("look for the run's snapshots"))?;
-            let judgement = judge_by(policy, cases, snapshots);
-            let missing = judgement.settlement.sets.iter().any(|set| !set.missing.is_empty());
+            let found = self.look_for(run, &wanted).await?;
+            seen.extend(found.into_iter().map(|snapshot| (snapshot.id.clone(), snapshot)));
+            let judgement = judge_by(policy, cases, seen.into_values().collect());
+            let sets = judgement.settlement.sets.iter();
+            wanted = cases.iter().zip(sets).filter(|(_, set)| awaited(set)).map(|(case, _)| case).collect();
             match pauses.next() {
-                Some(pause) if missing => tokio::time::sleep(*pause).await,
+                Some(pause) if !wanted.is_empty() => timer::sleep(*pause).await,
                 _ => return Ok(judgement),
             }
+            seen = judgement.snapshots.into_iter().map(|snapshot| (snapshot.id.clone(), snapshot)).collect();
         }
+    }
+
+    async fn look_for(&self, run: &RunId, wanted: &[&Case<'_>]) -> Result<Vec<Snapshot>, Stop> {
+        let instances: Vec<_> = wanted.iter().filter_map(|case| case.expected.instance.as_ref()).collect();
+        let on_none = wanted.iter().filter(|case| case.expected.instance.is_none());
+        let volumes: Vec<_> = on_none.flat_map(|case| &case.expected.volumes).collect();
+        self.observe
+            .snapshots_of_run(run, &instances, &volumes)
+            .await
+            .map_err(Stop::at("look for the run's snapshots"))
     }
 
     /// Writes the labels that the settlement gives.
@@ -63,12 +80,24 @@ impl Settle {
     }
 }
 
-/// Judges the cases by these snapshots.
+/// Whether a set lacks snapshots that may still show.
+fn awaited(set: &Settled) -> bool {
+    !set.missing.is_empty() && !matches!(set.outcome, Outcome::Later { .. } | Outcome::Wait)
+}
+
+/// Judges the cases by these snapshots, each by those of its own instance.
 #[must_use]
-pub fn judge_by(policy: &Policy, cases: &[Case<'_>], snapshots: Vec<Snapshot>) -> Judgement {
+pub fn judge_by(policy: &Policy, cases: &[Case<'_>], mut snapshots: Vec<Snapshot>) -> Judgement {
+    snapshots.sort_by(|a, b| a.instance().cmp(&b.instance()));
     let settlement = cases
         .iter()
-        .map(|case| settle(policy, &case.expected, case.attempt, &case.evidence, &snapshots))
+        .map(|case| {
+            let instance = case.expected.instance.as_ref().map(|instance| instance.as_str());
+            let from = snapshots.partition_point(|snapshot| snapshot.instance() < instance);
+            let to = snapshots.partition_point(|snapshot| snapshot.instance() <= instance);
+            let own = snapshots.get(from..to).unwrap_or_default();
+            settle(policy, &case.expected, case.attempt, &case.evidence, own)
+        })
         .collect();
     Judgement { settlement, snapshots }
 }
@@ -93,10 +122,20 @@ pub async fn fall_back(
             continue;
         }
         deadline.check()?;
-        case.fallback = Some(direct.set(call, pace).await.map(|_| ()).map_err(|error| error.to_string()));
+        let answer = direct.set(call, pace).await;
+        note_fallback(case, answer);
         taken = true;
     }
     Ok(taken)
+}
+
+fn note_fallback(case: &mut Case<'_>, answer: Result<Vec<MadeSnapshot>, CallError>) {
+    if let Err(error) = &answer
+        && error.cause() == Cause::PendingLimit
+    {
+        case.evidence = Evidence::Later { cause: error.to_string() };
+    }
+    case.fallback = Some(answer.map(|_| ()).map_err(|error| error.to_string()));
 }
 
 /// Which cases are to be sent again.

@@ -49,6 +49,8 @@ pub fn settled(
     promoted: &BTreeMap<SnapshotId, Consistency>,
     report: &mut RunReport,
 ) {
+    let snapshots: BTreeMap<&SnapshotId, &Snapshot> =
+        judgement.snapshots.iter().map(|snapshot| (&snapshot.id, snapshot)).collect();
     for (case, set) in cases.iter().zip(&judgement.settlement.sets) {
         let made_earlier = case.expected.means == Means::EarlierRun;
         // What an earlier run made and nothing can be added to was told by that run.
@@ -57,7 +59,7 @@ pub fn settled(
         }
         notes(asked, case, set, report);
         if !set.members.is_empty() {
-            report.restore_points.push(restore_point(case, set, &judgement.snapshots, promoted));
+            report.restore_points.push(restore_point(case, set, &snapshots, promoted));
         }
     }
 }
@@ -80,7 +82,7 @@ fn why_not(evidence: &Evidence) -> String {
         Evidence::Reported(reported) => reported.reason.clone(),
         Evidence::NoReport { status } => status.clone(),
         Evidence::NotSent { cause } => format!("the order was not sent: {cause}"),
-        Evidence::CallFailed { cause } => cause.clone(),
+        Evidence::CallFailed { cause } | Evidence::Later { cause } => cause.clone(),
         Evidence::UnderWay | Evidence::Nothing | Evidence::SeenAfter { .. } => {
             "nothing is known of its order".to_owned()
         }
@@ -107,6 +109,7 @@ fn notes(asked: Consistency, case: &Case<'_>, set: &Settled, report: &mut RunRep
             report.failures.push(note("no-snapshot", why));
         }
         Outcome::Requeue { reason } => report.failures.push(note("throttled", reason.clone())),
+        Outcome::Later { reason } => report.warnings.push(note("later", reason.clone())),
         Outcome::Crash { reason } if asked > Consistency::Crash => {
             report.warnings.push(note("crash-consistent", reason.clone()));
         }
@@ -129,7 +132,7 @@ fn notes(asked: Consistency, case: &Case<'_>, set: &Settled, report: &mut RunRep
 fn restore_point(
     case: &Case<'_>,
     set: &Settled,
-    snapshots: &[Snapshot],
+    snapshots: &BTreeMap<&SnapshotId, &Snapshot>,
     promoted: &BTreeMap<SnapshotId, Consistency>,
 ) -> RestorePoint {
     let reason = match &set.outcome {
@@ -159,13 +162,12 @@ fn point_snapshot(
     member: &Member,
     label: Consistency,
     reason: Option<&str>,
-    snapshots: &[Snapshot],
+    snapshots: &BTreeMap<&SnapshotId, &Snapshot>,
     report: Option<&Report>,
 ) -> PointSnapshot {
     // The snapshot's own tags say what is on it: what the signal function wrote while it was frozen.
     let record = snapshots
-        .iter()
-        .find(|snapshot| snapshot.id == member.snapshot)
+        .get(&member.snapshot)
         .and_then(|snapshot| snapshot.layout().ok())
         .and_then(|records| records.into_iter().find(|record| record.volume == member.volume));
     let (mount_point, fs_type) = record

@@ -8,6 +8,7 @@ use super::refusal;
 use crate::{
     aws::{CallError, Cause, CreateSnapshots, MadeSnapshot, SetRequest},
     clock::Clock,
+    timer,
 };
 use chrono::SecondsFormat;
 use std::time::{Duration, Instant};
@@ -29,11 +30,11 @@ pub struct Budget {
 impl Budget {
     /// A budget that runs from now; a part of it is kept for the answer's way back.
     pub fn new(total: Duration) -> Self {
-        Self { ends: Instant::now() + total.saturating_sub(WAY_BACK) }
+        Self { ends: timer::now() + total.saturating_sub(WAY_BACK) }
     }
 
     fn left(&self) -> Duration {
-        self.ends.saturating_duration_since(Instant::now())
+        self.ends.saturating_duration_since(timer::now())
     }
 }
 
@@ -68,7 +69,7 @@ pub async fn cut(
             }
             Err(error) if error.cause() == Cause::Throttled && budget.left() > pause + LEAST_CALL => {
                 tracing::warn!(%error, "repeated");
-                tokio::time::sleep(pause).await;
+                timer::sleep(pause).await;
                 pause *= 2;
             }
             Err(error) => return Err(refused(&error)),

@@ -3,6 +3,7 @@
 use crate::{
     aws::Parameters,
     signing_key::{self, KeyError},
+    timer,
 };
 use std::time::{Duration, Instant};
 use stillframe_wire::SigningKey;
@@ -48,12 +49,12 @@ impl KeyKeeper {
         let key = signing_key::load(&self.parameters, &self.name)
             .await?
             .ok_or_else(|| NoKey::NotMade(self.name.clone()))?;
-        self.kept = Some((key, Instant::now()));
+        self.kept = Some((key, timer::now()));
         Ok(())
     }
 
     /// Whether the key was loaded so long ago that it may have been replaced.
     pub fn is_old(&self) -> bool {
-        self.kept.as_ref().is_some_and(|(_, loaded)| loaded.elapsed() > FRESH)
+        self.kept.as_ref().is_some_and(|(_, loaded)| timer::now().duration_since(*loaded) > FRESH)
     }
 }

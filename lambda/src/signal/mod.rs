@@ -12,6 +12,7 @@ use crate::{
     aws::{Account, CreateSnapshots, Parameters, WarmUp},
     clock::Clock,
     config::Config,
+    timer,
 };
 use key::KeyKeeper;
 use std::time::Duration;
@@ -36,16 +37,20 @@ impl SignalFunction {
     /// a FROZEN that meets it first finds both. Neither failing is fatal; each is tried again when
     /// needed.
     pub async fn start(config: &Config) -> Self {
-        let account = Account::from_environment().await;
+        Self::start_in(&Account::from_environment().await, config).await
+    }
+
+    /// The same in this account.
+    pub async fn start_in(account: &Account, config: &Config) -> Self {
         let mut function = Self {
             clock: config.clock,
-            key: KeyKeeper::new(Parameters::new(&account), config.key_parameter()),
-            warm_up: WarmUp::new(&account),
-            create_snapshots: CreateSnapshots::new(&account),
+            key: KeyKeeper::new(Parameters::new(account), config.key_parameter()),
+            warm_up: WarmUp::new(account),
+            create_snapshots: CreateSnapshots::new(account),
         };
         let (key, ()) =
-            tokio::join!(tokio::time::timeout(WARM_UP, function.key.load()), function.warm_up.call(WARM_UP));
-        if let Ok(Err(error)) = key {
+            tokio::join!(timer::within(WARM_UP, function.key.load()), function.warm_up.call(WARM_UP));
+        if let Some(Err(error)) = key {
             tracing::info!(%error, "no signing key yet");
         }
         function
@@ -81,7 +86,9 @@ impl SignalFunction {
             return Err(refusal(RefusalReason::Malformed, message.to_owned()));
         }
         let request = set::compose(&order, &frozen.filesystems)?;
-        cut::cut(&self.create_snapshots, &self.clock, &order, &request, &budget).await.map(Answer::Cut)
+        let cut = cut::cut(&self.create_snapshots, &self.clock, &order, &request, &budget).await?;
+        self.warm_up.used();
+        Ok(Answer::Cut(cut))
     }
 
     /// Reads the order if our key signed it and it is still good. A key that was replaced since this

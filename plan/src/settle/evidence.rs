@@ -58,6 +58,11 @@ pub enum Evidence {
         /// The volumes.
         volumes: Vec<Volume>,
     },
+    /// EC2 takes no further snapshot of a volume for now, and made none.
+    Later {
+        /// Why.
+        cause: String,
+    },
     /// A direct call that EC2 refused, or whose outcome is not known.
     CallFailed {
         /// Why.

@@ -104,6 +104,10 @@ impl<'a> Case<'a> {
         let none = Labels::new();
         match (&self.expected.means, evidence) {
             (_, Evidence::UnderWay) => (Outcome::Wait, none),
+            (_, Evidence::Later { cause }) if self.made.is_empty() => {
+                (Outcome::Later { reason: cause.clone() }, none)
+            }
+            (_, Evidence::Later { cause }) => (self.unproved(cause.clone(), false), none),
             (Means::Order | Means::EarlierRun, Evidence::Reported(report)) => self.by_report(report),
             (Means::Order | Means::EarlierRun, Evidence::NoReport { status }) => {
                 (self.unproved(format!("the helper gave no report: {status}"), true), none)

@@ -72,6 +72,12 @@ pub enum Outcome {
         /// Why.
         reason: String,
     },
+    /// There is no snapshot, since EC2 takes none of a volume for now (its limits of pending snapshots, or
+    /// of snapshots in a while): a later run makes it. That is no failure.
+    Later {
+        /// Why.
+        reason: String,
+    },
     /// There is no snapshot, and this run will make none.
     Failed {
         /// Why.
@@ -103,6 +109,8 @@ pub struct SettlementBrief {
     pub requeued: usize,
     /// Instances or volumes without a snapshot.
     pub failed: usize,
+    /// Instances or volumes that are left to a later run.
+    pub later: usize,
     /// Instances whose order has not ended.
     pub waiting: usize,
 }
@@ -128,6 +136,7 @@ impl Settlement {
                 Outcome::Fallback { .. } => brief.fallbacks += 1,
                 Outcome::Requeue { .. } => brief.requeued += 1,
                 Outcome::Failed { .. } => brief.failed += 1,
+                Outcome::Later { .. } => brief.later += 1,
                 Outcome::Wait => brief.waiting += 1,
                 Outcome::Promote { .. } | Outcome::Crash { .. } => {}
             }
