@@ -76,7 +76,8 @@ impl Account {
 
     /// An account behind this HTTP client, for a simulation: everything else is as in production.
     #[must_use]
-    pub fn behind(http: SharedHttpClient, credentials: Credentials, region: &str) -> Self {
+    pub fn behind(http: SharedHttpClient, [key, secret, token]: [&str; 3], region: &str) -> Self {
+        let credentials = Credentials::new(key, secret, Some(token.to_owned()), None, "simulation");
         let config = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .retry_config(retries())

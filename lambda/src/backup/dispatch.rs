@@ -68,6 +68,7 @@ impl Dispatch {
             match answer {
                 Ok(sent) => return Sending::Sent(sent.command),
                 Err(error) if error.cause() == Cause::Throttled && tries_left > 0 => {
+                    pace.throttled();
                     timer::sleep(pause).await;
                     pause *= 2;
                 }

@@ -112,7 +112,7 @@ impl Eyes {
             return Ok(Vec::new());
         }
         let commands =
-            self.invocations.of_document(FREEZE_DOCUMENT, self.clock.now() - LONGEST_ORDER).await?;
+            self.invocations.of_document(FREEZE_DOCUMENT, self.clock.now() - UNDER_WAY_AT_MOST * 2).await?;
         let ended = commands.into_iter().filter(|command| {
             orders.get(&command.instance).is_some_and(|run| command.carries(run.as_str()))
                 && needs_thaw(command)

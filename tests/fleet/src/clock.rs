@@ -5,7 +5,6 @@
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::SystemTime;
 
 /// The clock of one region.
 #[derive(Debug, Default)]
@@ -37,7 +36,7 @@ impl Clock {
 /// What time it is on the machine: for what programs compare with the machine's clock themselves.
 #[must_use]
 pub fn system_now() -> DateTime<Utc> {
-    SystemTime::now().into()
+    stillframe_lambda::timer::system_now().into()
 }
 
 /// A time as EC2 writes it: RFC 3339 with milliseconds.

@@ -111,9 +111,17 @@ struct Armed {
     order: FaultOrder,
 }
 
+/// Faults that come by chance, to whoever calls but the operator.
+#[derive(Debug, Default)]
+struct Chance {
+    of: f64,
+    random: Option<fastrand::Rng>,
+    hits: BTreeMap<&'static str, u64>,
+}
+
 /// The faults of a region that wait for their call.
 #[derive(Debug, Default)]
-pub struct Faults(Mutex<Vec<Armed>>);
+pub struct Faults(Mutex<Vec<Armed>>, Mutex<Chance>);
 
 impl Faults {
     /// Adds a fault behind those that wait already.
@@ -125,6 +133,18 @@ impl Faults {
         let fault = read(&order.fault).ok_or_else(|| FaultError::Fault(order.fault.clone()))?;
         lock(&self.0).push(Armed { operation, fault, order });
         Ok(())
+    }
+
+    /// From now on one call in `1 / of` is throttled, fails, or loses its answer after the effect; of the
+    /// signal function's some end with its death.
+    pub fn by_chance(&self, of: f64, seed: u64) {
+        *lock(&self.1) = Chance { of, random: Some(fastrand::Rng::with_seed(seed)), hits: BTreeMap::new() };
+    }
+
+    /// How many faults came by chance, by kind.
+    #[must_use]
+    pub fn chance_hits(&self) -> BTreeMap<&'static str, u64> {
+        lock(&self.1).hits.clone()
     }
 
     /// Forgets all that still wait.
@@ -146,7 +166,27 @@ impl Faults {
             }
         }
         waiting.retain(|armed| armed.order.times > 0);
-        hit
+        drop(waiting);
+        hit.or_else(|| lock(&self.1).take(call))
+    }
+}
+
+impl Chance {
+    fn take(&mut self, call: Call<'_>) -> Option<Fault> {
+        let random = self.random.as_mut()?;
+        if *call.caller == Caller::Operator || random.f64() >= self.of {
+            return None;
+        }
+        let kinds = [
+            ("throttled", Fault::Throttle),
+            ("5xx", Fault::Error500),
+            ("answer lost", Fault::DropResponse),
+            ("function killed", Fault::KillCaller),
+        ];
+        let signal = matches!(call.caller, Caller::Function { name, .. } if name == crate::caller::SIGNAL);
+        let (kind, fault) = *kinds.get(random.usize(..if signal { 4 } else { 3 }))?;
+        *self.hits.entry(kind).or_default() += 1;
+        Some(fault)
     }
 }
 

@@ -7,6 +7,7 @@
 
 // The region.
 pub mod api_error;
+pub mod buckets;
 pub mod caller;
 pub mod clock;
 pub mod ec2;
@@ -19,6 +20,7 @@ pub mod operation;
 pub mod random;
 pub mod region;
 pub mod server;
+pub mod simulation;
 pub mod spec;
 pub mod ssm;
 pub mod trail;

@@ -89,6 +89,8 @@ enum Bench {
         #[arg(long)]
         json: bool,
     },
+    /// A firing over ten thousand instances on the fleet's own clock: calls, time, memory; one by one beside it.
+    Scale(bench::scale::Options),
     /// What starting a function costs, beside the same in Python.
     Functions {
         /// Where the programs `backup` and `signal` lie.
@@ -124,6 +126,7 @@ fn main() -> ExitCode {
         Command::Bench(Bench::Functions { functions, python, runs, json }) => {
             bench::functions::run(&functions, &python, runs, json).map_err(Into::into)
         }
+        Command::Bench(Bench::Scale(options)) => kept(bench::scale::run(&options)),
         Command::Verify { snapshot } => check(&snapshot),
         Command::Sweep => sweep(),
         Command::Writer(args) => writer::run(&args).context("the writer gave up"),

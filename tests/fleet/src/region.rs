@@ -1,6 +1,7 @@
 //! One region: its records, its services' state, the machines underneath. What the services share is here;
 //! what each does is in its own module.
 
+use crate::buckets::Buckets;
 use crate::caller::Callers;
 use crate::clock::Clock;
 use crate::ec2::inventory::{InstanceState, Inventory};
@@ -50,6 +51,10 @@ pub struct Region {
     pub faults: Faults,
     /// What was called.
     pub calls: Calls,
+    /// The token buckets of the operations that have one.
+    pub buckets: Buckets,
+    /// How often a bucket was empty.
+    pub throttled: Calls,
     /// Calls whose effect is under way, whether or not somebody waits for it.
     pub in_flight: AtomicUsize,
     /// Who has which keys.
@@ -105,6 +110,8 @@ impl Region {
             latencies: Latencies::new(&spec.latency_ms)?,
             faults: Faults::default(),
             calls: Calls::default(),
+            buckets: Buckets::new(&spec.throttle),
+            throttled: Calls::default(),
             in_flight: AtomicUsize::new(0),
             callers: Callers::default(),
             inventory: Mutex::new(inventory),

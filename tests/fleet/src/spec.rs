@@ -50,6 +50,8 @@ pub struct Spec {
     pub trail_delay_s: u64,
     /// How long operations take, by operation name, milliseconds; see [`crate::latency::Latencies`].
     pub latency_ms: BTreeMap<String, u64>,
+    /// Token buckets, by operation name; see [`crate::buckets`]. None by default.
+    pub throttle: BTreeMap<String, BucketSpec>,
     /// The functions.
     pub function: FunctionSpec,
     /// The instances.
@@ -70,11 +72,22 @@ impl Default for Spec {
             snapshot_completes_after_ms: 1_500,
             trail_delay_s: 0,
             latency_ms: BTreeMap::new(),
+            throttle: BTreeMap::new(),
             function: FunctionSpec::default(),
             instances: Vec::new(),
             detached: Vec::new(),
         }
     }
+}
+
+/// A token bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BucketSpec {
+    /// How many calls may come at once.
+    pub burst: f64,
+    /// How many a second after that.
+    pub per_second: f64,
 }
 
 /// How functions run; the same for all of them.
@@ -202,6 +215,27 @@ pub struct VolumeSpec {
 }
 
 impl VolumeSpec {
+    /// A volume of which only the id and the device are special.
+    #[must_use]
+    pub fn new(id: String, device: String) -> Self {
+        Self {
+            id,
+            size_mib: default_size_mib(),
+            device,
+            fs: None,
+            mount: None,
+            tags: BTreeMap::new(),
+            writer: false,
+            writer_bulk_mb_s: 0,
+            writer_pause_us: default_writer_pause_us(),
+            limit_mb_s: 0,
+            limit_iops: 0,
+            writer_orphans: false,
+            root: false,
+            volume_type: default_volume_type(),
+        }
+    }
+
     /// What it is formatted with.
     #[must_use]
     pub fn fs_type(&self) -> FsType {
@@ -295,6 +329,9 @@ impl Spec {
             owner: "the region".to_owned(),
             cause: unknown.to_string(),
         })?;
+        if let Some(unknown) = self.throttle.keys().find(|name| crate::operation::named(name).is_none()) {
+            return value("throttle", "the region", format!("{unknown:?} is no operation of the fleet"));
+        }
         if self.function.timeout_s == 0 {
             return value("timeout_s", "[function]", "must be at least 1");
         }

@@ -1,12 +1,20 @@
 //! What a helper does that has nothing to freeze: it reads the order, fetches the instance's credentials,
 //! sends READY and FROZEN to the signal function, and reports.
 
-use crate::client::{Client, ClientError};
+use serde_json::Value;
 use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::Arc;
 use stillframe_wire::{
     Answer, Cut, Exit, FileSystem, FileSystemReport, FileSystemVerdict, Frozen, InstanceId, JsonError,
-    OrderError, Ready, Reason, Refusal, Report, Signal, SnapshotReport, Verdict, WorkOrder,
+    OrderError, Ready, Reason, Refusal, RefusalReason, Report, Signal, SnapshotReport, Verdict, WorkOrder,
 };
+
+/// The answer of a function, on its way.
+pub type Answering<'a> = Pin<Box<dyn Future<Output = Result<Value, String>> + Send + 'a>>;
+
+/// Has a function called by its name, with an event.
+pub type Invoke<'a> = dyn Fn(String, Value) -> Answering<'a> + Send + Sync + 'a;
 
 /// One run of it.
 #[derive(Debug)]
@@ -16,7 +24,7 @@ pub struct Helper {
     /// The script's environment.
     pub env: BTreeMap<String, String>,
     /// Mount point and type of every volume of the region.
-    pub mounts: BTreeMap<String, (String, String)>,
+    pub mounts: Arc<BTreeMap<String, (String, String)>>,
 }
 
 /// Why it gave up.
@@ -25,7 +33,7 @@ enum GaveUp {
     #[error(transparent)]
     Order(#[from] OrderError),
     #[error("the signal function cannot be reached: {0}")]
-    Unreachable(#[from] ClientError),
+    Unreachable(String),
     #[error("the signal function's answer cannot be read: {0}")]
     Answer(#[from] JsonError),
     #[error("the signal function gave an answer to another question")]
@@ -40,18 +48,30 @@ impl GaveUp {
             Self::Order(_) => Reason::BadOrder,
             Self::Unreachable(_) => Reason::SignalUnreachable,
             Self::Answer(_) | Self::OtherAnswer => Reason::BadAnswer,
-            Self::Refused(_) => Reason::RefusedBySignal,
+            Self::Refused(refusal) => match refusal.reason {
+                RefusalReason::Throttled => Reason::Throttled,
+                RefusalReason::PendingLimit => Reason::PendingLimit,
+                RefusalReason::Unknown => Reason::BadAnswer,
+                _ => Reason::RefusedBySignal,
+            },
         }
     }
 }
 
 impl Helper {
     /// Carries out an order; what goes to stdout, and the exit code.
-    pub fn freeze(&self, token: &str) -> (Report, Exit) {
+    pub async fn freeze(
+        &self,
+        token: &str,
+        invoke: &Invoke<'_>,
+    ) -> (Report, Exit) {
         let order = WorkOrder::read_unverified(token);
         let run = order.as_ref().ok().map(|order| order.run.clone());
-        let (mut report, exit) = match order.map_err(GaveUp::Order).and_then(|order| self.cut(token, &order))
-        {
+        let cut = match order {
+            Ok(order) => self.cut(token, &order, invoke).await,
+            Err(error) => Err(GaveUp::Order(error)),
+        };
+        let (mut report, exit) = match cut {
             Ok(report) => (report, Exit::Done),
             Err(gave_up) => {
                 let refused = matches!(gave_up, GaveUp::Order(_) | GaveUp::Refused(_));
@@ -71,28 +91,31 @@ impl Helper {
         (report, exit)
     }
 
-    fn cut(&self, token: &str, order: &WorkOrder) -> Result<Report, GaveUp> {
+    async fn cut(
+        &self,
+        token: &str,
+        order: &WorkOrder,
+        invoke: &Invoke<'_>,
+    ) -> Result<Report, GaveUp> {
         let here = InstanceId::new(self.instance.as_str());
         here.map_or(Ok(()), |here| order.for_instance(&here))?;
-        let endpoint = self.env.get("AWS_ENDPOINT_URL").map_or("", String::as_str);
-        let client = Client::new(endpoint);
-        let (key, ..) = client.instance_credentials(&self.instance)?;
-        let send = |signal: &Signal| -> Result<Answer, GaveUp> {
-            let answer = client.invoke_as(Some(&key), &order.signal_function, &serde_json::json!(signal))?;
-            match Answer::read(answer.to_string().as_bytes())? {
+        let send = async |signal: Signal| -> Result<Answer, GaveUp> {
+            let answer = invoke(order.signal_function.clone(), serde_json::json!(signal)).await;
+            match Answer::read(answer.map_err(GaveUp::Unreachable)?.to_string().as_bytes())? {
                 Answer::Refused(refusal) => Err(GaveUp::Refused(refusal)),
                 answer => Ok(answer),
             }
         };
         let filesystems = self.file_systems(order);
         let rehearse = order.rehearse;
-        send(&Signal::Ready(Ready { order: token.to_owned(), filesystems: filesystems.clone(), rehearse }))?;
+        let ready = Ready { order: token.to_owned(), filesystems: filesystems.clone(), rehearse };
+        send(Signal::Ready(ready)).await?;
         if rehearse {
             return Ok(Report::new(Verdict::Rehearsed));
         }
         let budget_ms = order.max_freeze_ms;
         let frozen = Frozen { order: token.to_owned(), budget_ms, filesystems: filesystems.clone() };
-        match send(&Signal::Frozen(frozen))? {
+        match send(Signal::Frozen(frozen)).await? {
             Answer::Cut(cut) => Ok(report(cut, &filesystems)),
             _ => Err(GaveUp::OtherAnswer),
         }

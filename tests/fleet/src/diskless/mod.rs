@@ -1,18 +1,22 @@
 //! Machines without disks: no file system, no bytes, no processes, and so thousands of instances. A freeze
 //! command is answered as a helper would answer it when nothing stands in its way.
 
-mod helper;
+pub mod helper;
 
+use crate::client::Client;
 use crate::machine::{
     CutRequest, InstanceMounts, MachineError, Machines, NewVolume, RunningScript, ScriptEnd, ScriptResult,
     ShellScript, Stop,
 };
 use crate::spec::Spec;
 use crate::sync::lock;
-use helper::Helper;
+use helper::{Answering, Helper};
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::thread;
 use stillframe_wire::Exit;
 
@@ -21,7 +25,7 @@ use stillframe_wire::Exit;
 pub struct Diskless {
     instances: BTreeSet<String>,
     // Mount point and type of every volume that has one.
-    mounts: BTreeMap<String, (String, String)>,
+    mounts: Arc<BTreeMap<String, (String, String)>>,
 }
 
 impl Diskless {
@@ -35,8 +39,16 @@ impl Diskless {
         });
         Self {
             instances: spec.instances.iter().map(|instance| instance.id.clone()).collect(),
-            mounts: mounts.collect(),
+            mounts: Arc::new(mounts.collect()),
         }
+    }
+}
+
+impl Diskless {
+    /// Mount point and type of every volume that has one.
+    #[must_use]
+    pub fn mounts(&self) -> Arc<BTreeMap<String, (String, String)>> {
+        Arc::clone(&self.mounts)
     }
 }
 
@@ -82,12 +94,12 @@ impl Machines for Diskless {
         let helper = Helper {
             instance: instance.to_owned(),
             env: script.env.iter().cloned().collect(),
-            mounts: self.mounts.clone(),
+            mounts: Arc::clone(&self.mounts),
         };
         let work = move || {
             let (stdout, exit) = match helper.env.get("SSM_order") {
                 Some(order) => {
-                    let (report, exit) = helper.freeze(order);
+                    let (report, exit) = at_once(helper.freeze(order, &over_http(&helper)));
                     (report.render(), exit)
                 }
                 // The document that thaws: nothing is ever frozen here.
@@ -113,6 +125,27 @@ impl Machines for Diskless {
     }
 
     fn shutdown(&self) {}
+}
+
+/// Signals over the region's listener, with the instance's own credentials.
+fn over_http(helper: &Helper) -> impl Fn(String, Value) -> Answering<'static> + Send + Sync + 'static {
+    let endpoint = helper.env.get("AWS_ENDPOINT_URL").map_or("", String::as_str);
+    let (client, instance) = (Client::new(endpoint), helper.instance.clone());
+    move |function, event| {
+        let key = client.instance_credentials(&instance).map(|(key, ..)| key);
+        let answer = key.and_then(|key| client.invoke_as(Some(&key), &function, &event));
+        Box::pin(std::future::ready(answer.map_err(|error| error.to_string())))
+    }
+}
+
+/// The outcome of work that blocks instead of waiting.
+fn at_once<T>(work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    loop {
+        if let Poll::Ready(outcome) = work.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return outcome;
+        }
+    }
 }
 
 type End = Arc<(Mutex<Option<ScriptResult>>, Condvar)>;

@@ -19,7 +19,7 @@ pub fn volumes(
     let selection = Selection::take(&mut query, "VolumeId", VOLUME_FILTERS)?;
     finish(query)?;
     ids::known(&selection.ids, &ids::VOLUME, |id| inventory.volumes.contains_key(id))?;
-    let all = seen(inventory.volumes.values(), inventory, now);
+    let all = seen(selection.reach(&inventory.volumes, |_| true), inventory, now);
     let page = selection.page("VolumeId", all.iter());
     Ok(answer("volumeSet", page, |volume| render::volume(inventory, volume.record)))
 }
@@ -33,7 +33,7 @@ pub fn instances(
     let selection = Selection::take(&mut query, "InstanceId", INSTANCE_FILTERS)?;
     finish(query)?;
     ids::known(&selection.ids, &ids::INSTANCE, |id| inventory.instances.contains_key(id))?;
-    let all = seen(inventory.instances.values(), inventory, now);
+    let all = seen(selection.reach(&inventory.instances, |_| true), inventory, now);
     let page = selection.page("InstanceId", all.iter());
     Ok(answer("reservationSet", page, |instance| render::reservation(inventory, instance.record)))
 }
@@ -53,7 +53,7 @@ pub fn snapshots(
     let visible = |id: &str| inventory.snapshots.get(id).is_some_and(|snapshot| !snapshot.deleted);
     ids::known(&selection.ids, &ids::SNAPSHOT, visible)?;
     let ours = own(&owners) && own(&restorable_by);
-    let all = seen(inventory.visible_snapshots().filter(|_| ours), inventory, now);
+    let all = seen(selection.reach(&inventory.snapshots, move |one| ours && !one.deleted), inventory, now);
     let page = selection.page("SnapshotId", all.iter());
     Ok(answer("snapshotSet", page, |snapshot| render::snapshot(inventory, snapshot.record, "status", now)))
 }

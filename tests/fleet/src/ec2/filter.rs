@@ -33,23 +33,22 @@ pub fn check(filters: &[Filter], known: &[&str]) -> Result<(), ApiError> {
 /// Whether all filters match.
 pub fn matches(resource: &impl Describable, filters: &[Filter]) -> bool {
     filters.iter().all(|filter| {
-        let values = values(resource, &filter.name);
-        values.iter().any(|value| filter.values.iter().any(|pattern| wildcard(pattern, value)))
+        let matches = |value: &String| filter.values.iter().any(|pattern| wildcard(pattern, value));
+        if filter.name == "tag-key" {
+            resource.tags().keys().any(matches)
+        } else if let Some(key) = filter.name.strip_prefix("tag:") {
+            resource.tags().get(key).is_some_and(matches)
+        } else {
+            resource.values(&filter.name).unwrap_or_default().iter().any(matches)
+        }
     })
-}
-
-fn values(resource: &impl Describable, name: &str) -> Vec<String> {
-    if name == "tag-key" {
-        resource.tags().keys().cloned().collect()
-    } else if let Some(key) = name.strip_prefix("tag:") {
-        resource.tags().get(key).cloned().into_iter().collect()
-    } else {
-        resource.values(name).unwrap_or_default()
-    }
 }
 
 /// Whether a value matches a pattern.
 pub fn wildcard(pattern: &str, value: &str) -> bool {
+    if !pattern.contains(['*', '?', '\\']) {
+        return pattern == value;
+    }
     let pattern: Vec<char> = pattern.chars().collect();
     let value: Vec<char> = value.chars().collect();
     matches_from(&pattern, &value)

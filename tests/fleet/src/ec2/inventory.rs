@@ -82,6 +82,8 @@ pub struct Volume {
     pub attachment: Option<Attachment>,
     /// When the last snapshot of it was begun.
     pub last_cut_at: Option<DateTime<Utc>>,
+    /// The ids of its snapshots; deleted ones may be among them.
+    pub snapshots: BTreeSet<String>,
 }
 
 /// A volume on an instance.
@@ -195,6 +197,14 @@ impl Inventory {
         ids.filter_map(|id| self.volumes.get(id)).filter_map(|v| Some((v, v.attachment.as_ref()?)))
     }
 
+    /// Writes a snapshot down.
+    pub fn add_snapshot(&mut self, snapshot: Snapshot) {
+        if let Some(volume) = self.volumes.get_mut(&snapshot.volume) {
+            volume.snapshots.insert(snapshot.id.clone());
+        }
+        self.snapshots.insert(snapshot.id.clone(), snapshot);
+    }
+
     /// The snapshots that exist for a client.
     pub fn visible_snapshots(&self) -> impl Iterator<Item = &Snapshot> {
         self.snapshots.values().filter(|snapshot| !snapshot.deleted)
@@ -267,6 +277,7 @@ impl Volume {
             from: None,
             attachment,
             last_cut_at: None,
+            snapshots: BTreeSet::new(),
         }
     }
 

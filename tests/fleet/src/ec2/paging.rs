@@ -4,6 +4,8 @@
 use super::filter::{self, Describable};
 use super::query::{Filter, Query, invalid};
 use crate::api_error::ApiError;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 
 /// What a describing call asks for.
@@ -53,6 +55,24 @@ impl Selection {
         let after = query.take("NextToken").map(|token| read_token(id_field, &token)).transpose()?;
         let max_results = max_results.map(|size| usize::try_from(size.min(LARGEST)).unwrap_or(usize::MAX));
         Ok(Self { ids, filters, max_results, after })
+    }
+
+    /// The records that decide what is on the page, in the order of ids: those that were asked for by id, or
+    /// as many as fit on it and one more.
+    pub fn reach<'a, R>(
+        &self,
+        records: &'a BTreeMap<String, R>,
+        visible: impl Fn(&R) -> bool + 'a,
+    ) -> Box<dyn Iterator<Item = &'a R> + 'a> {
+        if !self.ids.is_empty() {
+            let ids: BTreeSet<String> = self.ids.iter().cloned().collect();
+            let found = ids.into_iter().filter_map(|id| records.get(&id));
+            return Box::new(found.filter(move |record| visible(record)));
+        }
+        let from = self.after.as_ref().map_or(Bound::Unbounded, |after| Bound::Excluded(after.clone()));
+        let rest = records.range((from, Bound::Unbounded)).map(|(_, record)| record);
+        let most = self.max_results.map_or(usize::MAX, |most| most + 1);
+        Box::new(rest.filter(move |record| visible(record)).take(most))
     }
 
     /// The page of `all`, which is in the order of ids, that was asked for.

@@ -135,7 +135,7 @@ impl Inventory {
                 deleted: false,
             })
             .collect();
-        self.snapshots.extend(made.iter().map(|snapshot| (snapshot.id.clone(), snapshot.clone())));
+        made.iter().for_each(|snapshot| self.add_snapshot(snapshot.clone()));
         made
     }
 
@@ -191,10 +191,11 @@ impl Inventory {
     /// Five snapshots of a volume may be pending, one of a magnetic one; failed ones count.
     fn check_limits(&self, volume: &Volume, now: DateTime<Utc>) -> Result<(), ApiError> {
         let most = if matches!(volume.volume_type.as_str(), "st1" | "sc1") { 1 } else { 5 };
-        let unfinished = self
+        let unfinished = volume
             .snapshots
-            .values()
-            .filter(|s| s.volume == volume.id && s.state(now) != SnapshotState::Completed)
+            .iter()
+            .filter_map(|id| self.snapshots.get(id))
+            .filter(|s| s.state(now) != SnapshotState::Completed)
             .count();
         if unfinished >= most {
             return Err(ApiError::new(

@@ -95,6 +95,7 @@ impl Inventory {
             from: creation.snapshot.clone(),
             attachment: None,
             last_cut_at: None,
+            snapshots: Default::default(),
         };
         self.volumes.insert(id.clone(), volume);
         Ok(Created::New(NewVolume { id, size_mib, from: creation.snapshot }))

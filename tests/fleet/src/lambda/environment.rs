@@ -43,6 +43,7 @@ pub struct Environment {
     pub number: u64,
     /// The clock's offset that it was started with, seconds.
     pub offset_s: i64,
+    pid: Option<u32>,
     jobs: mpsc::Sender<Job>,
     kill: watch::Sender<bool>,
     /// Why it died, once it has.
@@ -76,11 +77,13 @@ impl Environment {
             .stderr(log.try_clone()?)
             .kill_on_drop(true);
         let child = command.spawn()?;
+        let pid = child.id();
         tokio::spawn(watch_over(child, killed, death));
         Ok(Self {
             function: name,
             number,
             offset_s: region.clock.offset_s(),
+            pid,
             jobs,
             kill,
             died,
@@ -129,6 +132,15 @@ impl Environment {
             Ok(Ok(cause)) => cause.clone().unwrap_or_default(),
             _ => "the connection to its Runtime API closed".to_owned(),
         }
+    }
+
+    /// The most memory that its process has had, MiB.
+    #[must_use]
+    pub fn peak_mib(&self) -> Option<f64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid?)).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let kib: f64 = line.split_whitespace().next()?.parse().ok()?;
+        Some(kib / 1024.0)
     }
 
     /// What its process has logged so far.

@@ -8,6 +8,7 @@ pub mod runtime_api;
 
 use crate::api_error::ApiError;
 use crate::random;
+use crate::simulation::Host;
 use crate::region::Region;
 use crate::spec::FunctionSpec;
 use crate::sync::lock;
@@ -16,7 +17,7 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use std::time::Duration;
 pub const NAMES: [&str; 2] = ["backup", crate::caller::SIGNAL];
 
 /// Most bytes of a synchronous event, and of an asynchronous one.
-const LARGEST_EVENT: usize = 6 << 20;
+pub(crate) const LARGEST_EVENT: usize = 6 << 20;
 const LARGEST_QUEUED: usize = 1 << 20;
 
 /// A function's own failure: Lambda answers 200 and says so in a header.
@@ -47,12 +48,12 @@ impl FunctionError {
         Self { payload }
     }
 
-    fn exited(request: &str, status: &str) -> Self {
+    pub(crate) fn exited(request: &str, status: &str) -> Self {
         let message = format!("RequestId: {request} Error: Runtime exited with error: {status}");
         Self::new("Runtime.ExitError", &message)
     }
 
-    fn timed_out(request: &str, timeout: Duration) -> Self {
+    pub(crate) fn timed_out(request: &str, timeout: Duration) -> Self {
         let message =
             format!("RequestId: {request} Error: Task timed out after {:.2} seconds", timeout.as_secs_f64());
         Self::new("Sandbox.Timedout", &message)
@@ -64,6 +65,8 @@ impl FunctionError {
 pub struct Functions {
     /// How they run.
     pub spec: FunctionSpec,
+    /// In a simulation, functions and helpers are not processes but run here.
+    pub host: OnceLock<Host>,
     /// The fleet's own program, through which the others are started so that they die with it.
     pub launcher: Option<PathBuf>,
     programs: PathBuf,
@@ -82,6 +85,7 @@ impl Functions {
     pub fn new(spec: FunctionSpec, programs: PathBuf, launcher: Option<PathBuf>) -> Self {
         Self {
             spec,
+            host: OnceLock::new(),
             launcher,
             programs,
             old_logs: Mutex::default(),
@@ -103,6 +107,14 @@ impl Functions {
         texts.into_values().filter(|(function, _)| *function == name).map(|(_, text)| text).collect()
     }
 
+    /// The most memory that an environment of a function that lives has had, MiB.
+    #[must_use]
+    pub fn peak_mib(&self, name: &str) -> Option<f64> {
+        let all = lock(&self.all);
+        let peaks = all.values().filter(|one| one.function == name).filter_map(|one| one.peak_mib());
+        peaks.max_by(f64::total_cmp)
+    }
+
     /// How many invocations run or wait in the queue.
     #[must_use]
     pub fn under_way(&self) -> usize {
@@ -112,6 +124,9 @@ impl Functions {
 
     /// Kills one environment and waits for its end.
     pub async fn kill(&self, number: u64) {
+        if let Some(host) = self.host.get() {
+            return host.kill(number);
+        }
         let environment = lock(&self.all).get(&number).cloned();
         if let Some(environment) = environment {
             environment.end().await;
@@ -213,6 +228,9 @@ pub async fn invoke(
     let Some(busy) = functions.busy.get(name) else { return Err(not_found(region, name)) };
     let _busy = Busy::enter(busy, functions.spec.concurrency)?;
     let timeout = Duration::from_secs(functions.spec.timeout_s);
+    if let Some(host) = functions.host.get() {
+        return Ok(host.invoke(name, payload, request, timeout).await);
+    }
     let arn = region.function_arn(name);
     // A warm environment may turn out dead when the event is handed over; a cold one that dies before it
     // takes the event is the function's own failure.
@@ -247,7 +265,7 @@ pub fn invoke_later(region: &Arc<Region>, name: &'static str, payload: Vec<u8>, 
     tokio::spawn(async move {
         let delays = region.functions.spec.retry_delays_ms;
         for delay in std::iter::once(0).chain(delays) {
-            tokio::time::sleep(Duration::from_millis(delay)).await;
+            stillframe_lambda::timer::sleep(Duration::from_millis(delay)).await;
             match invoke(&region, name, &payload, &request).await {
                 Ok(Ok(_)) => break,
                 Ok(Err(error)) => {

@@ -12,8 +12,8 @@ use axum::body::Body;
 use axum::http::Response;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
-use tokio::time::{Instant, sleep, sleep_until};
+use std::time::{Duration, Instant};
+use stillframe_lambda::timer;
 
 /// The step of tokio's timer.
 const TICK: Duration = Duration::from_millis(1);
@@ -32,7 +32,7 @@ pub struct Call {
     /// For `Invoke`, the kind of the event.
     pub event: Option<String>,
     /// When the caller gives the answer up, where it has said so.
-    pub deadline: Option<std::time::Instant>,
+    pub deadline: Option<Instant>,
     /// The instance that the call is about, if it is about one.
     pub instance: Option<String>,
 }
@@ -68,6 +68,10 @@ impl Call {
         if !self.caller.may(self.operation, self.function) {
             return self.protocol.error(&self.protocol.denied(self.operation, self.caller.name()));
         }
+        if !region.buckets.take(self.operation) {
+            region.throttled.count(seen);
+            return self.protocol.error(&self.protocol.throttled());
+        }
         match region.faults.take(seen) {
             Some(Fault::Throttle) => self.protocol.error(&self.protocol.throttled()),
             Some(Fault::Error500) => self.protocol.error(&self.protocol.failed()),
@@ -93,18 +97,18 @@ impl Call {
     {
         region.in_flight.fetch_add(1, Ordering::SeqCst);
         if let Some(Fault::Delay(longer)) = fault {
-            sleep(longer).await;
+            timer::sleep(longer).await;
         }
         if fault == Some(Fault::KillCommands) {
             kill_commands(&region, self.instance.as_deref().or(calling_instance(&self.caller)));
         }
-        let arrived = Instant::now();
+        let arrived = timer::now();
         let latency = region.latencies.of(self.operation);
         wait_until(arrived + latency / 2).await;
         let answer = effect.await.unwrap_or_else(|error| self.protocol.error(&error));
         match pace {
             Pace::Whole => wait_until(arrived + latency).await,
-            Pace::Added => wait_until(Instant::now() + latency / 2).await,
+            Pace::Added => wait_until(timer::now() + latency / 2).await,
         }
         let answer = match fault {
             Some(Fault::DropResponse) => lost(),
@@ -126,7 +130,8 @@ impl Call {
 /// Waits to the nearest tick of the timer, which would otherwise round up: several waits follow each other
 /// inside a frozen window, and their sum is measured.
 async fn wait_until(deadline: Instant) {
-    sleep_until(deadline.checked_sub(TICK / 2).unwrap_or(deadline)).await;
+    let until = deadline.checked_sub(TICK / 2).unwrap_or(deadline);
+    timer::sleep(until.saturating_duration_since(timer::now())).await;
 }
 
 fn calling_instance(caller: &Caller) -> Option<&str> {

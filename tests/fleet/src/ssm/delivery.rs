@@ -9,8 +9,8 @@ use crate::sync::lock;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use stillframe_lambda::timer;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep, sleep_until};
 
 /// How many commands an agent carries out at once (its `CommandWorkersLimit`).
 const WORKERS: usize = 5;
@@ -46,16 +46,16 @@ pub struct Delivery {
 impl Delivery {
     /// Carries the command out, to its last status.
     pub async fn run(self, region: Arc<Region>) {
-        let sent = Instant::now();
-        sleep(region.latencies.delivery()).await;
+        let sent = timer::now();
+        timer::sleep(region.latencies.delivery()).await;
         let agent = region.agents.of(&self.instance);
         let Ok(_hand) = agent.acquire_owned().await else { return };
         while !lock(&region.inventory).takes_commands(&self.instance) {
-            if sent.elapsed() > self.within {
+            if timer::now().duration_since(sent) > self.within {
                 region.commands.lost(self.handle, region.clock.now());
                 return;
             }
-            sleep(LOOK_AGAIN).await;
+            timer::sleep(LOOK_AGAIN).await;
         }
         if !region.commands.wanted(self.handle) {
             return;
@@ -66,7 +66,7 @@ impl Delivery {
         let result = self.carry_out(&region).await;
         // An instance that was stopped meanwhile has nobody left to report the end.
         if self.launched(&region) != launched {
-            sleep_until(deadline).await;
+            timer::sleep(deadline.saturating_duration_since(timer::now())).await;
             region.commands.lost(self.handle, region.clock.now());
         } else {
             region.commands.end(self.handle, result, region.clock.now());
@@ -86,6 +86,9 @@ impl Delivery {
             env: self.environment(region),
             timeout: self.prepared.timeout,
         };
+        if let Some(host) = region.functions.host.get() {
+            return host.carry_out(region, &self.instance, &script).await;
+        }
         let (machines, instance) = (Arc::clone(&region.machines), self.instance.clone());
         let started = tokio::task::spawn_blocking(move || machines.run(&instance, &script)).await;
         let script = match started {
