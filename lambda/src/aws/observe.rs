@@ -172,7 +172,8 @@ impl Observe {
         let mut found = BTreeMap::new();
         for some in ids.chunks(AGENTS_AT_ONCE) {
             let values = some.iter().map(ToString::to_string).collect();
-            let filter = InstanceInformationStringFilter::builder().key("InstanceIds").set_values(Some(values));
+            let filter =
+                InstanceInformationStringFilter::builder().key("InstanceIds").set_values(Some(values));
             let filter = filter.build().map_err(|error| CallError::Refused {
                 operation: "DescribeInstanceInformation",
                 code: "NotSent".to_owned(),

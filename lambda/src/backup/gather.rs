@@ -59,12 +59,7 @@ pub struct Flight {
 
 impl Flight {
     /// The flight of a sending at that time; `None` when nothing left, which the case is told.
-    pub fn of(
-        case: usize,
-        cases: &mut [Case<'_>],
-        sending: Sending,
-        sent_at: DateTime<Utc>,
-    ) -> Option<Self> {
+    pub fn of(case: usize, cases: &mut [Case<'_>], sending: Sending, sent_at: DateTime<Utc>) -> Option<Self> {
         let found = cases.get_mut(case)?;
         found.attempt += 1;
         let instance = found.expected.instance.clone()?;

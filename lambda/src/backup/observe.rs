@@ -9,7 +9,8 @@ use crate::{
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 use stillframe_plan::{
-    Agent, CrashReason, InstanceId, InstanceState, LastStop, Observed, Plan, Policy, RunId, SkipReason, Slot, Way,
+    Agent, CrashReason, InstanceId, InstanceState, LastStop, Observed, Plan, Policy, RunId, SkipReason, Slot,
+    Way,
 };
 
 /// How long before its snapshots an order may have been sent.

@@ -60,11 +60,7 @@ impl GaveUp {
 
 impl Helper {
     /// Carries out an order; what goes to stdout, and the exit code.
-    pub async fn freeze(
-        &self,
-        token: &str,
-        invoke: &Invoke<'_>,
-    ) -> (Report, Exit) {
+    pub async fn freeze(&self, token: &str, invoke: &Invoke<'_>) -> (Report, Exit) {
         let order = WorkOrder::read_unverified(token);
         let run = order.as_ref().ok().map(|order| order.run.clone());
         let cut = match order {
@@ -91,12 +87,7 @@ impl Helper {
         (report, exit)
     }
 
-    async fn cut(
-        &self,
-        token: &str,
-        order: &WorkOrder,
-        invoke: &Invoke<'_>,
-    ) -> Result<Report, GaveUp> {
+    async fn cut(&self, token: &str, order: &WorkOrder, invoke: &Invoke<'_>) -> Result<Report, GaveUp> {
         let here = InstanceId::new(self.instance.as_str());
         here.map_or(Ok(()), |here| order.for_instance(&here))?;
         let send = async |signal: Signal| -> Result<Answer, GaveUp> {

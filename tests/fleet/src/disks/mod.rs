@@ -31,6 +31,7 @@ mod writer_process;
 
 pub use cut::CutRecord;
 pub use requirements::missing;
+pub use work_dir::vault_of;
 
 pub(crate) use detached::Detached;
 pub(crate) use loop_device::LoopDevice;

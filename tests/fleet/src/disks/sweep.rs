@@ -29,7 +29,7 @@ pub fn sweep(base: &Path) -> Vec<PathBuf> {
 
 fn end(dir: &Path) -> bool {
     let images = dir.join("images");
-    let vault = dir.join("vault.img");
+    let vault = dir.join(super::vault::IMAGE);
     limit::lift_noted(&limits_of(dir), dir);
     let devices = devices_below(&images);
     end_processes(&mark_of(dir), &devices);

@@ -12,6 +12,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+/// Its name in the directory of its fleet.
+pub const IMAGE: &str = "vault.img";
+
 /// Size of the vault, sparse; less where the disk has less room.
 const SIZE: u64 = 64 << 30;
 /// An XFS wants 300 MiB, and a region some room.
@@ -39,7 +42,7 @@ impl Vault {
         if can_clone(work_dir) {
             return Ok(Self { mounted: None });
         }
-        let image = work_dir.join("vault.img");
+        let image = work_dir.join(IMAGE);
         let file = sparse_file(&image, room(work_dir)?)?;
         run_program(Command::new("mkfs.xfs").args(MKFS).arg(&image), "the vault for images")?;
         let device = LoopDevice::bind(&file, "the vault for images")?;

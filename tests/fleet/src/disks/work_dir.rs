@@ -11,7 +11,7 @@
 
 use super::owner::Owner;
 use super::step::step;
-use super::vault::Vault;
+use super::vault::{self, Vault};
 use crate::machine::MachineError;
 use std::collections::BTreeMap;
 use std::fs;
@@ -77,6 +77,12 @@ impl Layout {
     pub fn writer_log(&self, volume: &str) -> PathBuf {
         self.0.join("writers").join(volume).with_extension("log")
     }
+}
+
+/// Where the fleet of a process, with its directory below `dir`, keeps its vault if it needs one.
+#[must_use]
+pub fn vault_of(dir: &Path, pid: i32) -> PathBuf {
+    dir.join(format!("{PREFIX}{pid}")).join(vault::IMAGE)
 }
 
 /// The directory of this process; gone on drop.

@@ -4,9 +4,9 @@
 use super::filter::{self, Describable};
 use super::query::{Filter, Query, invalid};
 use crate::api_error::ApiError;
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 
 /// What a describing call asks for.
 #[derive(Debug, Clone, Default)]

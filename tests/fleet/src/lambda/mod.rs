@@ -8,8 +8,8 @@ pub mod runtime_api;
 
 use crate::api_error::ApiError;
 use crate::random;
-use crate::simulation::Host;
 use crate::region::Region;
+use crate::simulation::Host;
 use crate::spec::FunctionSpec;
 use crate::sync::lock;
 use environment::Environment;
@@ -17,8 +17,8 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::{Mutex, OnceLock};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 /// The functions that exist.

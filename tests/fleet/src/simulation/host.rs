@@ -107,7 +107,12 @@ impl Host {
     }
 
     /// What the agent does with a script.
-    pub async fn carry_out(&self, region: &Arc<Region>, instance: &str, script: &ShellScript) -> ScriptResult {
+    pub async fn carry_out(
+        &self,
+        region: &Arc<Region>,
+        instance: &str,
+        script: &ShellScript,
+    ) -> ScriptResult {
         let env: BTreeMap<String, String> = script.env.iter().cloned().collect();
         let order = env.get("SSM_order").cloned();
         let helper = Helper { instance: instance.to_owned(), env, mounts: Arc::clone(&self.mounts) };

@@ -1,15 +1,15 @@
 //! The way to a simulated region: requests are handed to its router, and answers come back, or do not.
 
 use crate::server;
-use axum::Router;
-use axum::body::{Body, Bytes, to_bytes};
-use axum::http::{HeaderMap, Request, StatusCode, header};
 use aws_smithy_runtime_api::client::http::{
     HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
 };
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::http::{HeaderMap, Request, StatusCode, header};
 use serde_json::Value;
 use tower_service::Service;
 
@@ -54,7 +54,8 @@ impl Line {
     /// # Errors
     /// No answer comes.
     pub async fn ec2(&self, form: String, key: Option<&str>) -> Result<(StatusCode, String), Lost> {
-        let mut request = Request::post("/").header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        let mut request =
+            Request::post("/").header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
         if let Some(key) = key {
             request = request.header(header::AUTHORIZATION, signed_by(key));
         }

@@ -64,7 +64,8 @@ pub fn run<T, F: Future<Output = T>>(
     }
     let idle = time.clone();
     // No timer and no I/O of tokio's: whatever would wait for the machine's time panics.
-    let runtime = tokio::runtime::Builder::new_current_thread().on_thread_park(move || idle.idle()).build()?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().on_thread_park(move || idle.idle()).build()?;
     let machines = Arc::new(Diskless::new(spec));
     let mounts = machines.mounts();
     let region = Arc::new(Region::new(spec, "http://region.invalid", machines, None)?);

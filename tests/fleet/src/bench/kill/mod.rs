@@ -36,6 +36,9 @@ const LANES: usize = 3;
 /// A region is left after so many rounds: its writers' logs and SSM's records grow.
 const ROUNDS: usize = 20;
 const PER_STAGE: usize = ROUNDS * INSTANCES;
+/// A region is also left when its images hold so many bytes: on a slow machine a round takes longer, and its
+/// writers do not pause. Three such regions leave room in memory, which is where images may lie.
+const MOST_HELD: u64 = 4 << 30;
 
 /// Runs the campaign and prints it; whether every promise was kept and the check could have failed.
 ///
@@ -86,6 +89,10 @@ fn act(
     let mut stage = Stage::set(&mut random, dir)?;
     let plans: Vec<Plan> = numbers.map(|number| Plan::of(seed, number)).collect();
     for plans in plans.chunks(INSTANCES) {
+        if stage.holds(dir) > MOST_HELD {
+            drop(stage);
+            stage = Stage::set(&mut random, dir)?;
+        }
         let round = stage.round(plans, random.u64(1_000..=1_500))?;
         let stuck = round.stuck;
         let mut figures = lock(figures);

@@ -13,6 +13,7 @@ use super::watch::{Stall, Watch};
 use crate::bench::{BenchError, io, next_day, policy, region, start, wait};
 use crate::boottime::now_ns;
 use crate::client::Client;
+use crate::disks::vault_of;
 use crate::outside;
 use crate::process::FleetProcess;
 use crate::processes;
@@ -21,6 +22,7 @@ use crate::sys;
 use fastrand::Rng;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -91,6 +93,11 @@ impl Stage {
             checked: BTreeSet::new(),
             fleet,
         })
+    }
+
+    /// Bytes that the images hold which lie below `dir`; 0 where the file system there clones files itself.
+    pub fn holds(&self, dir: &Path) -> u64 {
+        std::fs::metadata(vault_of(dir, self.fleet.pid())).map_or(0, |vault| vault.blocks() * 512)
     }
 
     /// Runs the policy once, with one plan for each instance.

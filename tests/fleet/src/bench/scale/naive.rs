@@ -58,7 +58,9 @@ async fn insist(line: &Line, form: String) -> String {
     let mut pause = FIRST_PAUSE;
     loop {
         match line.ec2(form.clone(), None).await {
-            Ok((status, text)) if status.is_success() || !text.contains("RequestLimitExceeded") => return text,
+            Ok((status, text)) if status.is_success() || !text.contains("RequestLimitExceeded") => {
+                return text;
+            }
             _ => timer::sleep(pause).await,
         }
         pause = (pause * 2).min(LONGEST_PAUSE);
