@@ -1,19 +1,23 @@
 //! `stillframe-helper`: the static program on the instance. It freezes the file systems that a work
-//! order names, tells the signal function, thaws, and prints a report; and it thaws what a dead run
-//! left frozen. It holds no key, no AWS rights but to invoke the signal function, and no
+//! order names, tells the signal function, thaws, and prints a report; it thaws what a dead run
+//! left frozen; and it mounts what a restore brought back, then and at every boot. It holds no key, no AWS rights but to invoke the signal function, and no
 //! configuration.
 
 pub mod clock;
 pub mod doctor;
 pub mod freeze;
 pub mod grace_periods;
+pub mod hooks;
 mod kernel_log;
 pub mod list;
+pub mod mount;
+pub mod programs;
 pub mod run_dir;
 pub mod signal;
 pub mod sys;
 pub mod thaw;
 pub mod third_line;
+pub mod trusted;
 pub mod volumes;
 
 use std::io::Write;

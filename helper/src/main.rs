@@ -1,16 +1,18 @@
 //! The command line of `stillframe-helper`. stdout carries one JSON document (`list` without `--json`: a
 //! table); everything else goes to stderr.
 
+mod commands;
+
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use std::io::Write;
+use commands::{mount, print, unmount};
 use std::path::Path;
 use std::process::ExitCode;
 use stillframe_helper::freeze::flush::Approach;
 use stillframe_helper::{doctor, freeze, list, say, thaw};
 use stillframe_wire::{Exit, Verdict};
 
-/// Freezes file systems for a snapshot, and thaws them.
+/// Freezes file systems for a snapshot, and thaws them; mounts what a restore brought back.
 #[derive(Parser)]
 #[command(name = "stillframe-helper", version)]
 struct Cli {
@@ -50,6 +52,13 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Mounts volumes, and records that for every later boot.
+    Mount(mount::MountArguments),
+    /// Makes one mount, in a process of its own.
+    #[command(hide = true)]
+    MountOne,
+    /// Unmounts what was mounted from volumes, and forgets it.
+    Unmount(unmount::UnmountArguments),
     /// Shows volumes, what is mounted from them, and what can be frozen.
     List {
         /// As JSON.
@@ -70,6 +79,9 @@ fn main() -> ExitCode {
         ),
         Command::Thaw { force, third_line } => thaw_command(force, third_line.as_deref()),
         Command::Doctor { function, json } => doctor_command(function.as_deref(), json),
+        Command::Mount(arguments) => mount::run(arguments),
+        Command::MountOne => mount::run_one(),
+        Command::Unmount(arguments) => unmount::run(arguments),
         Command::List { json } => list_command(json),
     };
     match exit {
@@ -125,10 +137,4 @@ fn list_command(json: bool) -> anyhow::Result<Exit> {
         print(&list::table(&rows))?;
     }
     Ok(Exit::Done)
-}
-
-fn print(text: &str) -> std::io::Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    stdout.write_all(text.as_bytes())?;
-    stdout.flush()
 }

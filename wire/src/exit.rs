@@ -17,12 +17,24 @@ pub enum Exit {
     Unproved = 12,
     /// A file system could not be seen thawed. `stillframe-helper thaw` is the next thing to run.
     ThawUncertain = 13,
+    /// Something that was to be mounted (or unmounted) is not; the report says what.
+    NotMounted = 14,
+    /// A volume could not be read to its end.
+    NotRead = 15,
 }
 
 impl Exit {
     /// Every code there is.
-    pub const ALL: [Self; 6] =
-        [Self::Done, Self::Usage, Self::Refused, Self::NotFrozen, Self::Unproved, Self::ThawUncertain];
+    pub const ALL: [Self; 8] = [
+        Self::Done,
+        Self::Usage,
+        Self::Refused,
+        Self::NotFrozen,
+        Self::Unproved,
+        Self::ThawUncertain,
+        Self::NotMounted,
+        Self::NotRead,
+    ];
 
     /// The number.
     #[must_use]

@@ -12,7 +12,8 @@ const LINK: &str = "nvme-Amazon_Elastic_Block_Store_";
 
 /// Every attached volume and the name of its disk.
 #[must_use]
-pub fn attached(root: &Path, sysfs: &Sysfs) -> BTreeMap<VolumeId, String> {
+pub fn attached(root: &Path) -> BTreeMap<VolumeId, String> {
+    let sysfs = Sysfs::new(root);
     let serials = sysfs.serials();
     let mut disks: BTreeMap<VolumeId, String> = BTreeMap::new();
     for link in entries(&root.join("dev/disk/by-id")) {

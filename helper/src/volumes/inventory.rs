@@ -46,7 +46,7 @@ impl Inventory {
     /// mountinfo cannot be read.
     pub fn read(root: &Path) -> Result<Self, InventoryError> {
         let sysfs = Sysfs::new(root);
-        let volumes = by_id::attached(root, &sysfs);
+        let volumes = by_id::attached(root);
         let disks = volumes.iter().map(|(volume, disk)| (disk.clone(), volume.clone())).collect();
         let mounts = read_mounts(root)?;
         let walk = Walk { root, sysfs: &sysfs, disks, mounts: &mounts };

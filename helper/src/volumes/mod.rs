@@ -12,11 +12,12 @@ mod namespaces;
 mod notes;
 mod occupants;
 mod places;
-mod sysfs;
+pub mod sysfs;
 mod targets;
 mod walk;
 mod writers;
 
+pub use by_id::attached;
 pub use filesystem::{Backing, Essential, FileSystem, Held};
 pub use inventory::{Inventory, InventoryError, read_mounts};
 pub use judge::{Judgement, WhyNot, judge, judge_target};

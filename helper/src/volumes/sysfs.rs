@@ -5,6 +5,11 @@ use super::mountinfo::DeviceNumber;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// sysfs counts in these, whatever the disk's own sectors are.
+const SECTOR: u64 = 512;
+/// More of LVM's hidden layers than this on one another are a loop in what we read.
+const MOST_HIDDEN: usize = 8;
+
 /// A sysfs tree.
 #[derive(Debug, Clone)]
 pub struct Sysfs {
@@ -88,6 +93,51 @@ impl Sysfs {
     pub fn is_hidden_part(&self, name: &str) -> bool {
         text(&self.device(name).join("dm/uuid"))
             .is_some_and(|uuid| uuid.strip_prefix("LVM-").is_some_and(|ids| ids.contains('-')))
+    }
+
+    /// The partitions of a disk: number and name, in the order of the numbers.
+    #[must_use]
+    pub fn partitions(&self, disk: &str) -> Vec<(u32, String)> {
+        let folder = self.device(disk);
+        let mut found: Vec<(u32, String)> = entries(&folder)
+            .into_iter()
+            .filter_map(|name| Some((text(&folder.join(&name).join("partition"))?.parse().ok()?, name)))
+            .collect();
+        found.sort();
+        found
+    }
+
+    /// What the device mapper or md made of the device; LVM's hidden parts are left out for what lies on
+    /// them.
+    #[must_use]
+    pub fn holders(&self, name: &str) -> Vec<String> {
+        let mut found = Vec::new();
+        self.collect_holders(name, 0, &mut found);
+        found
+    }
+
+    fn collect_holders(&self, name: &str, depth: usize, found: &mut Vec<String>) {
+        for holder in entries(&self.device(name).join("holders")) {
+            if !self.is_hidden_part(&holder) {
+                if !found.contains(&holder) {
+                    found.push(holder);
+                }
+            } else if depth < MOST_HIDDEN {
+                self.collect_holders(&holder, depth + 1, found);
+            }
+        }
+    }
+
+    /// The size of a device, bytes.
+    #[must_use]
+    pub fn size(&self, name: &str) -> Option<u64> {
+        text(&self.device(name).join("size"))?.parse::<u64>().ok()?.checked_mul(SECTOR)
+    }
+
+    /// Where on its disk a partition begins, bytes.
+    #[must_use]
+    pub fn start(&self, name: &str) -> Option<u64> {
+        text(&self.device(name).join("start"))?.parse::<u64>().ok()?.checked_mul(SECTOR)
     }
 
     /// What the device lies on.

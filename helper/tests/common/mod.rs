@@ -4,6 +4,7 @@
 
 pub mod function;
 pub mod instance;
+pub mod machine;
 
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};

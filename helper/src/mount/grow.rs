@@ -1,0 +1,98 @@
+//! Growing into a larger volume: the partition before the mount, the file system after it. What cannot be
+//! grown is mounted as it is, and the report warns of it.
+
+use super::device::Device;
+use super::file_system::is_ext;
+use crate::clock::Boottime;
+use crate::programs;
+use crate::volumes::sysfs::{Below, Sysfs};
+use std::path::Path;
+use stillframe_wire::FileSystemKind;
+
+/// A partition table keeps a copy of itself at the end, and partitions begin at whole MiB: less room than
+/// this is none.
+const SLACK: u64 = 2 << 20;
+
+/// Grows the partition that the file system lies in to the end of its disk, when it is the last one and
+/// there is room. What to warn of, if anything. Nothing of the disk may be in use.
+pub(super) fn partition(root: &Path, device: &Device, until: Boottime) -> Option<String> {
+    let sysfs = Sysfs::new(root);
+    let [name] = device.names.as_slice() else { return None };
+    let Below::Disk { disk, partition } = sysfs.below(name) else { return None };
+    let number: u32 = partition.parse().ok()?;
+    let end = sysfs.start(name)? + sysfs.size(name)?;
+    if sysfs.size(&disk)? < end + SLACK {
+        return None;
+    }
+    let is_last = sysfs.partitions(&disk).iter().all(|(_, other)| sysfs.start(other) <= sysfs.start(name));
+    if !is_last {
+        return Some(format!(
+            "/dev/{disk} is larger than its partitions, and another lies behind /dev/{name}"
+        ));
+    }
+    let mut sfdisk = programs::program("sfdisk");
+    sfdisk.args(["--no-reread", "-q", "-N", &number.to_string()]).arg(root.join("dev").join(&disk));
+    let grown = programs::run_with(&mut sfdisk, b", +\n", until).and_then(|ran| ran.ended_with(&[0]));
+    let failed = |error| format!("failed to grow partition /dev/{name}: {error}");
+    match grown {
+        Err(error) => Some(failed(crate::describe(&error))),
+        Ok(_) => {
+            let is_seen = || sysfs.size(name).is_some_and(|size| sysfs.start(name).unwrap_or(0) + size > end);
+            if !is_seen() {
+                let mut partx = programs::program("partx");
+                partx.args(["-u", "-n", &number.to_string()]).arg(root.join("dev").join(&disk));
+                let _ = programs::run(&mut partx, until);
+            }
+            (!is_seen()).then(|| failed("the kernel still sees the old size".to_owned()))
+        }
+    }
+}
+
+/// Grows a mounted file system to its device. By how many bytes, or what to warn of.
+pub(super) fn file_system(
+    root: &Path,
+    device: &Device,
+    kind: FileSystemKind,
+    at: &Path,
+    until: Boottime,
+) -> Result<u64, String> {
+    let before = size(at);
+    let mut commands = Vec::new();
+    if is_ext(kind) {
+        let mut command = programs::program("resize2fs");
+        command.arg(device.path());
+        commands.push(command);
+    } else if kind == FileSystemKind::Xfs {
+        let mut command = programs::program("xfs_growfs");
+        command.arg("-d").arg(at);
+        commands.push(command);
+    } else {
+        for member in members(root, device) {
+            let mut command = programs::program("btrfs");
+            command.args(["filesystem", "resize", &format!("{member}:max")]).arg(at);
+            commands.push(command);
+        }
+    }
+    for mut command in commands {
+        let ran = programs::run(&mut command, until).and_then(|ran| ran.ended_with(&[0]));
+        ran.map_err(|error| format!("failed to grow {}: {}", device.shown(), crate::describe(&error)))?;
+    }
+    Ok(size(at).saturating_sub(before))
+}
+
+fn size(at: &Path) -> u64 {
+    rustix::fs::statvfs(at).map_or(0, |found| found.f_blocks * found.f_frsize)
+}
+
+/// The numbers of a mounted btrfs' devices.
+fn members(root: &Path, device: &Device) -> Vec<String> {
+    let sysfs = Sysfs::new(root);
+    let of_it =
+        sysfs.btrfs().into_iter().find(|(_, names)| names.iter().any(|name| device.names.contains(name)));
+    let Some((fsid, _)) = of_it else { return vec!["1".to_owned()] };
+    let folder = root.join("sys/fs/btrfs").join(fsid).join("devinfo");
+    let entries = std::fs::read_dir(folder).map(|entries| {
+        entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect::<Vec<_>>()
+    });
+    entries.ok().filter(|members| !members.is_empty()).unwrap_or_else(|| vec!["1".to_owned()])
+}
