@@ -8,6 +8,7 @@ pub mod doctor;
 pub mod freeze;
 pub mod grace_periods;
 pub mod hooks;
+pub mod install;
 mod kernel_log;
 pub mod list;
 pub mod mount;
@@ -19,6 +20,7 @@ pub mod thaw;
 pub mod third_line;
 pub mod trusted;
 pub mod volumes;
+pub mod warm;
 
 use std::io::Write;
 

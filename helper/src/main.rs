@@ -5,11 +5,11 @@ mod commands;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use commands::{mount, print, unmount};
-use std::path::Path;
+use commands::{mount, print, unmount, warm};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use stillframe_helper::freeze::flush::Approach;
-use stillframe_helper::{doctor, freeze, list, say, thaw};
+use stillframe_helper::{doctor, freeze, install, list, say, thaw};
 use stillframe_wire::{Exit, Verdict};
 
 /// Freezes file systems for a snapshot, and thaws them; mounts what a restore brought back.
@@ -59,6 +59,14 @@ enum Command {
     MountOne,
     /// Unmounts what was mounted from volumes, and forgets it.
     Unmount(unmount::UnmountArguments),
+    /// Reads a restored volume through once, so that no block is slow when it is first needed.
+    Warm(warm::WarmArguments),
+    /// Writes the systemd units that mount at boot, and the directories for hooks and records.
+    Install {
+        /// Below this directory: for an image that is being made.
+        #[arg(long, default_value = "/")]
+        root: PathBuf,
+    },
     /// Shows volumes, what is mounted from them, and what can be frozen.
     List {
         /// As JSON.
@@ -82,6 +90,8 @@ fn main() -> ExitCode {
         Command::Mount(arguments) => mount::run(arguments),
         Command::MountOne => mount::run_one(),
         Command::Unmount(arguments) => unmount::run(arguments),
+        Command::Warm(arguments) => warm::run(arguments),
+        Command::Install { root } => install_command(&root),
         Command::List { json } => list_command(json),
     };
     match exit {
@@ -127,6 +137,12 @@ fn doctor_command(function: Option<&str>, json: bool) -> anyhow::Result<Exit> {
         print(&doctor::table(&findings))?;
     }
     Ok(doctor::exit(&findings))
+}
+
+fn install_command(root: &Path) -> anyhow::Result<Exit> {
+    let installed = install::install_this(root)?;
+    print(&(serde_json::to_string(&installed).context("failed to write the result")? + "\n"))?;
+    Ok(Exit::Done)
 }
 
 fn list_command(json: bool) -> anyhow::Result<Exit> {

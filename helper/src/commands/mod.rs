@@ -2,6 +2,7 @@
 
 pub mod mount;
 pub mod unmount;
+pub mod warm;
 
 use std::io::Write;
 use stillframe_wire::{IdError, MountPoint, MountPointError, VolumeId};

@@ -170,6 +170,12 @@ impl Device {
         self.names.first().and_then(|name| Sysfs::new(&self.root).size(name)).unwrap_or(0)
     }
 
+    /// The size of all together.
+    pub(super) fn whole_size(&self) -> u64 {
+        let sysfs = Sysfs::new(&self.root);
+        self.names.iter().filter_map(|name| sysfs.size(name)).sum()
+    }
+
     /// Whether that mount is of this file system.
     pub(super) fn is_in(&self, mount: &Mount) -> bool {
         let sysfs = Sysfs::new(&self.root);

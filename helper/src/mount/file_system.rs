@@ -14,7 +14,7 @@ use stillframe_wire::{FileSystemKind, MountSpec};
 
 /// What `e2fsck` ends with when the file system is in order now: errors corrected (1), a reboot asked for
 /// (2), which is for a mounted root.
-const IN_ORDER: [i32; 4] = [0, 1, 2, 3];
+pub(super) const IN_ORDER: [i32; 4] = [0, 1, 2, 3];
 
 /// What is on the device, seen with the order's eyes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

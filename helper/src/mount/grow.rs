@@ -2,7 +2,7 @@
 //! grown is mounted as it is, and the report warns of it.
 
 use super::device::Device;
-use super::file_system::is_ext;
+use super::file_system::{IN_ORDER, is_ext};
 use crate::clock::Boottime;
 use crate::programs;
 use crate::volumes::sysfs::{Below, Sysfs};
@@ -12,6 +12,7 @@ use stillframe_wire::FileSystemKind;
 /// A partition table keeps a copy of itself at the end, and partitions begin at whole MiB: less room than
 /// this is none.
 const SLACK: u64 = 2 << 20;
+const CAP_SYS_RESOURCE: u64 = 1 << 24;
 
 /// Grows the partition that the file system lies in to the end of its disk, when it is the last one and
 /// there is room. What to warn of, if anything. Nothing of the disk may be in use.
@@ -48,6 +49,43 @@ pub(super) fn partition(root: &Path, device: &Device, until: Boottime) -> Option
     }
 }
 
+/// Grows an ext4 before it is mounted, where this process lacks the right to do so afterwards
+/// (`CAP_SYS_RESOURCE`, which a container may not have). By how many bytes, or what to warn of. It takes a
+/// whole check, so it is not the usual way.
+pub(super) fn before_mount(device: &Device, kind: FileSystemKind, until: Boottime) -> Result<u64, String> {
+    let before = ext_size(&device.path()).unwrap_or(u64::MAX);
+    if !is_ext(kind) || may_grow_mounted() || device.size() < before.saturating_add(SLACK) {
+        return Ok(0);
+    }
+    let failed = |error| format!("failed to grow {}: {}", device.shown(), crate::describe(&error));
+    let mut check = programs::program("e2fsck");
+    check.args(["-f", "-p"]).arg(device.path());
+    programs::run(&mut check, until).and_then(|ran| ran.ended_with(&IN_ORDER)).map_err(failed)?;
+    let mut grow = programs::program("resize2fs");
+    grow.arg(device.path());
+    programs::run(&mut grow, until).and_then(|ran| ran.ended_with(&[0])).map_err(failed)?;
+    Ok(ext_size(&device.path()).unwrap_or(before).saturating_sub(before))
+}
+
+fn may_grow_mounted() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let rights = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let rights = rights.and_then(|rights| u64::from_str_radix(rights.trim(), 16).ok());
+    rights.is_none_or(|rights| rights & CAP_SYS_RESOURCE != 0)
+}
+
+/// The size that the super block of an ext2, ext3 or ext4 tells: blocks (in two halves) times their size.
+fn ext_size(device: &Path) -> Option<u64> {
+    use std::os::unix::fs::FileExt;
+    let mut block = [0; 1024];
+    std::fs::File::open(device).ok()?.read_exact_at(&mut block, 1024).ok()?;
+    let word = |at: usize| Some(u64::from(u32::from_le_bytes(block.get(at..at + 4)?.try_into().ok()?)));
+    let is_64_bit = word(0x60)? & 0x80 != 0;
+    let high = if is_64_bit { word(0x150)? } else { 0 };
+    (word(0x38)? & 0xffff == 0xef53).then_some(())?;
+    (high << 32 | word(4)?).checked_mul(1024_u64.checked_shl(u32::try_from(word(0x18)?).ok()?)?)
+}
+
 /// Grows a mounted file system to its device. By how many bytes, or what to warn of.
 pub(super) fn file_system(
     root: &Path,
@@ -59,6 +97,9 @@ pub(super) fn file_system(
     let before = size(at);
     let mut commands = Vec::new();
     if is_ext(kind) {
+        if !may_grow_mounted() {
+            return Ok(0);
+        }
         let mut command = programs::program("resize2fs");
         command.arg(device.path());
         commands.push(command);
@@ -66,7 +107,7 @@ pub(super) fn file_system(
         let mut command = programs::program("xfs_growfs");
         command.arg("-d").arg(at);
         commands.push(command);
-    } else {
+    } else if device.whole_size() > before {
         for member in members(root, device) {
             let mut command = programs::program("btrfs");
             command.args(["filesystem", "resize", &format!("{member}:max")]).arg(at);

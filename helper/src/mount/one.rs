@@ -169,6 +169,12 @@ impl Work<'_> {
                 let warning = file_system::check(&device, kind, self.until)?;
                 self.outcome.warnings.extend(warning);
             }
+            if spec.grow && may_write {
+                match grow::before_mount(&device, kind, self.until) {
+                    Ok(bytes) => self.outcome.grown_bytes = bytes,
+                    Err(warning) => self.warn(warning),
+                }
+            }
         }
         self.saw(&device);
         self.in_time()?;
@@ -186,7 +192,7 @@ impl Work<'_> {
         if spec.grow && may_write && !self.outcome.formatted {
             let at = self.root.join(spec.mount_point.as_str().trim_start_matches('/'));
             match grow::file_system(self.root, &device, kind, &at, self.until) {
-                Ok(bytes) => self.outcome.grown_bytes = bytes,
+                Ok(bytes) => self.outcome.grown_bytes += bytes,
                 Err(warning) => self.warn(warning),
             }
         }

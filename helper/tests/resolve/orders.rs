@@ -119,7 +119,9 @@ fn the_list_of_a_recorded_machine_says_what_can_be_frozen_and_why_not() {
         .map(|row| {
             let mount_point = row.mount_point.as_deref().unwrap_or("-");
             let note = row.note.as_deref().unwrap_or("");
-            format!("{} {mount_point} {} {note}", row.device, row.freezable).trim_end().to_owned()
+            format!("{} {mount_point} {} {note}", row.device.as_deref().unwrap_or("-"), row.freezable)
+                .trim_end()
+                .to_owned()
         })
         .collect();
     assert_eq!(
