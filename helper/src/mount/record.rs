@@ -78,6 +78,9 @@ pub enum RecordsError {
     },
 }
 
+/// A record's name, and itself or why it is none.
+pub type Named = (String, Result<Record, RecordsError>);
+
 /// The folder.
 #[derive(Debug, Clone)]
 pub struct Records {
@@ -96,7 +99,7 @@ impl Records {
     ///
     /// # Errors
     /// The folder cannot be read, or others than root can write to it.
-    pub fn all(&self) -> Result<Vec<(String, Result<Record, RecordsError>)>, RecordsError> {
+    pub fn all(&self) -> Result<Vec<Named>, RecordsError> {
         let entries = match std::fs::read_dir(&self.folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
