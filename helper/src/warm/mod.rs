@@ -18,6 +18,7 @@ use std::io::{Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 /// Reads past the page cache begin and end at multiples of this, in memory and on the disk.
@@ -162,41 +163,38 @@ fn read_device(
     let passed = Passed::new(start, size, options.block as u64);
     let errors = Mutex::new(Vec::new());
     let mut progress = Progress::new(start, size);
+    let (at_work, all_over) = channel::<()>();
     std::thread::scope(|scope| {
-        let readers: Vec<_> = (0..options.depth.max(1))
-            .map(|_| {
-                scope.spawn(|| {
-                    let mut buffer = Buffer::new(options.block);
-                    while let Some(at) = passed.next() {
-                        pace.wait(options.block as u64);
-                        if let Err(error) = buffer.read(file, at, size) {
-                            let told = format!("{} at byte {at}: {error}", options.device.display());
-                            errors.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(told);
-                        }
-                        passed.done(at);
+        for _ in 0..options.depth.max(1) {
+            let at_work = at_work.clone();
+            let (passed, errors) = (&passed, &errors);
+            scope.spawn(move || {
+                let mut buffer = Buffer::new(options.block);
+                while let Some(at) = passed.next() {
+                    pace.wait((size - at).min(options.block as u64));
+                    if let Err(error) = buffer.read(file, at, size) {
+                        let told = format!("{} at byte {at}: {error}", options.device.display());
+                        errors.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(told);
                     }
-                })
-            })
-            .collect();
+                    passed.done(at);
+                }
+                drop(at_work);
+            });
+        }
+        drop(at_work);
         // Progress is this thread's, and its notes never name what was not read.
-        loop {
-            let is_over = readers.iter().all(std::thread::ScopedJoinHandle::is_finished);
-            if is_over || progress.is_due(NOTE_EVERY) {
-                if let Some(line) = progress.line(passed.below()) {
-                    say(&line);
-                }
-                let has_failed = !errors.lock().unwrap_or_else(std::sync::PoisonError::into_inner).is_empty();
-                if let Some(state) = &options.state
-                    && !has_failed
-                    && let Err(error) = note(state, options, size, passed.below())
-                {
-                    say(&crate::describe(&error));
-                }
+        while let Err(RecvTimeoutError::Timeout) = all_over.recv_timeout(NOTE_EVERY) {
+            let below = passed.below();
+            if let Some(line) = progress.line(below) {
+                say(&line);
             }
-            if is_over {
-                break;
+            let has_failed = !errors.lock().unwrap_or_else(std::sync::PoisonError::into_inner).is_empty();
+            if let Some(state) = &options.state
+                && !has_failed
+                && let Err(error) = note(state, options, size, below)
+            {
+                say(&crate::describe(&error));
             }
-            std::thread::sleep(Duration::from_millis(5));
         }
     });
     let errors = errors.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);

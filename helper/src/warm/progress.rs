@@ -9,7 +9,6 @@ pub(super) struct Progress {
     start: u64,
     size: u64,
     began: Boottime,
-    noted: Boottime,
     told: Boottime,
 }
 
@@ -23,17 +22,7 @@ pub(super) fn mib(bytes: u64) -> f64 {
 impl Progress {
     pub(super) fn new(start: u64, size: u64) -> Self {
         let now = Boottime::now();
-        Self { start, size, began: now, noted: now, told: now }
-    }
-
-    /// Whether so much time has passed since the last time.
-    pub(super) fn is_due(&mut self, every: Duration) -> bool {
-        let now = Boottime::now();
-        let is_due = now.since(self.noted) >= every;
-        if is_due {
-            self.noted = now;
-        }
-        is_due
+        Self { start, size, began: now, told: now }
     }
 
     /// A line for the operator, when it is time for one.
