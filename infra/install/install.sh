@@ -75,12 +75,6 @@ says=$("$new" --version) || fail "the helper of $name does not start on this ins
 # 0 or 11 is a judgement of the instance; anything else is a helper that does not work.
 doctor() { "$1" doctor >"$stage/doctor" 2>&1 && return 0 || return "$?"; }
 
-before=none
-if [ -x "$helper" ]; then
-  doctor "$helper" && before=0 || before=$?
-  cp -p "$helper" "$stage/former"
-fi
-
 # The helper's own lock: whoever holds it freezes, or guards. Held to the end, so that no freeze begins with a helper
 # that has not proved itself; an order that comes meanwhile is refused as busy, and falls back as its policy says.
 [ -d "$run" ] || mkdir -m 0700 "$run"
@@ -96,6 +90,12 @@ if [ -e "$run/lease.json" ]; then
   lock
 fi
 
+# Asked now, and not while a freeze or what one has left would count against the former helper.
+before=none
+if [ -x "$helper" ]; then
+  doctor "$helper" && before=0 || before=$?
+  cp -p "$helper" "$stage/former"
+fi
 sync -f "$new" 2>/dev/null || sync
 mv -f "$new" "$helper"
 if command -v restorecon >/dev/null; then restorecon "$helper" || true; fi
