@@ -102,7 +102,8 @@ fn resource(name: &str, text: &str) -> Result<String, InlineError> {
     ))
 }
 
-/// The policies as Terraform's `templatefile` takes them: file names without their end, and texts.
+/// The policies, and the dashboard, as Terraform's `templatefile` takes them: file names without their end, and
+/// texts.
 ///
 /// # Errors
 /// The template cannot be deployed.
@@ -111,12 +112,22 @@ pub fn policies(template: &Template) -> Result<Vec<(&'static str, String)>, Temp
     const PREFIX: &str = "zz-prefix";
     const COPIES: &str = "zz-copies-1";
     const KEY: &str = "arn:aws:kms:zz-1:000000000000:key/zz";
-    let stack = template.deployed(&[("Prefix", PREFIX), ("CopyRegions", COPIES), ("KmsKeyArns", KEY)])?;
+    const HOURS: &str = "719";
+    const LONGEST: &str = "29999";
+    let stack = template.deployed(&[
+        ("Prefix", PREFIX),
+        ("CopyRegions", COPIES),
+        ("KmsKeyArns", KEY),
+        ("OldestRestorePointHours", HOURS),
+        ("MaxFreezeMilliseconds", LONGEST),
+    ])?;
+    let dashboard = stack.property("Dashboard", "/DashboardBody").and_then(Value::as_str).unwrap_or_default();
     let role = |stack: &Stack, name: &str| stack.property(name, "/Policies/0/PolicyDocument").cloned();
     let own = |stack: &Stack, name: &str| stack.property(name, "/PolicyDocument").cloned();
     let all = [
         ("backup", role(&stack, "BackupRole")),
         ("copy", own(&stack, "CopyRights")),
+        ("dashboard", serde_json::from_str(dashboard).ok()),
         ("dead-letters", own(&stack, "DeadLettersPolicy")),
         ("instance", own(&stack, "InstancePolicy")),
         ("keys", own(&stack, "KeyRights")),
@@ -129,6 +140,9 @@ pub fn policies(template: &Template) -> Result<Vec<(&'static str, String)>, Temp
             .replace(&format!("[\n            \"{COPIES}\"\n          ]"), "${jsonencode(copy_regions)}")
             .replace(&format!("[\n        \"{KEY}\"\n      ]"), "${jsonencode(kms_keys)}")
             .replace(&format!("document/{PREFIX}-"), "document/${documents}-")
+            .replace(&format!("Stillframe/{PREFIX}"), "${namespace}")
+            .replace(HOURS, "${oldest_restore_point_hours}")
+            .replace(LONGEST, "${max_freeze_milliseconds}")
             .replace(PREFIX, "${prefix}")
             .replace(crate::ACCOUNT, "${account}")
             .replace(crate::REGION, "${region}")

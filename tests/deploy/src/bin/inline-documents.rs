@@ -17,7 +17,7 @@ fn main() -> Result<(), Failed> {
     let text = inline::template(&std::fs::read_to_string(&template)?, &infra.join("documents"))?;
     write(&template, &text)?;
     for (name, policy) in inline::policies(&deploy::template::Template::read(&text)?)? {
-        write(&infra.join(format!("terraform/policies/{name}.json.tftpl")), &policy)?;
+        write(&infra.join(format!("terraform/from-template/{name}.json.tftpl")), &policy)?;
     }
     Ok(())
 }
