@@ -106,6 +106,7 @@ fn what_becomes_of_an_order_that_proves_nothing() {
     let silent = Evidence::NoReport { status: "ExecutionTimedOut".to_owned() };
     let unsent = Evidence::NotSent { cause: "AccessDenied".to_owned() };
     let refused = Evidence::Reported(report(false, vec![]));
+    let later = Evidence::Later { cause: "ConcurrentSnapshotLimitExceeded".to_owned() };
     for (evidence, attempt, exist, crash, skip) in [
         (&refused, 1, false, "fallback", "failed"),
         (&refused, 1, true, "crash", "crash"),
@@ -125,6 +126,10 @@ fn what_becomes_of_an_order_that_proves_nothing() {
         (&Evidence::UnderWay, 1, true, "wait", "wait"),
         (&Evidence::Nothing, 1, false, "failed", "failed"),
         (&Evidence::Nothing, 1, true, "crash", "crash"),
+        // EC2's limits of one volume: a later run's, whatever the policy takes, and no failure.
+        (&later, 1, false, "later", "later"),
+        (&later, MOST_ATTEMPTS, false, "later", "later"),
+        (&later, 1, true, "crash", "crash"),
         // Evidence of the wrong kind is none.
         (&Evidence::SeenAfter { instance: None, volumes: vec![] }, 1, true, "crash", "crash"),
     ] {
@@ -138,6 +143,7 @@ fn what_becomes_of_an_order_that_proves_nothing() {
                 Outcome::Fallback { .. } => "fallback",
                 Outcome::Requeue { .. } => "requeue",
                 Outcome::Failed { .. } => "failed",
+                Outcome::Later { .. } => "later",
                 Outcome::Wait => "wait",
             };
             assert_eq!(
