@@ -135,6 +135,19 @@ mod tests {
     }
 
     #[test]
+    fn a_limit_of_ec2_is_for_later_as_long_as_nothing_was_made() {
+        let mut one = report(Verdict::Unproved);
+        one.reason = Some(Reason::PendingLimit);
+        assert!(matches!(evidence(&one), Evidence::Later { .. }), "{:?}", evidence(&one));
+        one.snapshots.push(stillframe_wire::SnapshotReport {
+            volume: stillframe_wire::VolumeId::new("vol-0aaaaaaaaaaaaaa01").unwrap(),
+            snapshot: stillframe_wire::SnapshotId::new("snap-0aaaaaaaaaaaaaa01").unwrap(),
+            frozen: false,
+        });
+        assert!(!reported(&one).retry_later);
+    }
+
+    #[test]
     fn a_thaw_is_sent_unless_the_end_proves_that_nothing_is_frozen() {
         let ended = |exit| Stage::Ended { exit };
         let lost = |details: &str| Stage::Lost { details: details.to_owned() };

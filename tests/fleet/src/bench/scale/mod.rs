@@ -106,6 +106,8 @@ async fn fire(simulation: &Simulation, account: &Account, options: &Options) -> 
         }
         timer::sleep(FIRES_EVERY.saturating_sub(timer::now().duration_since(fired))).await;
     };
+    let figures = Figures::of(region, account, found, makespan, firings);
+    // What comes after has none.
     region.faults.by_chance(0.0, options.seed);
-    Figures::of(region, account, found, makespan, firings)
+    figures
 }
