@@ -59,6 +59,7 @@ fn account(instances: usize) -> Observed {
         orders_under_way: Default::default(),
         used_by_images: Default::default(),
         locked: Default::default(),
+        guards_unseen: None,
     };
     for number in 0..instances {
         one_instance(number, &mut observed);

@@ -42,6 +42,7 @@ pub(crate) fn empty() -> Observed {
         orders_under_way: Default::default(),
         used_by_images: Default::default(),
         locked: Default::default(),
+        guards_unseen: None,
     }
 }
 

@@ -5,7 +5,9 @@ use super::{Account, CallError, observed_from_sdk as from_sdk};
 use aws_sdk_ec2::types::Filter;
 use aws_sdk_ssm::types::InstanceInformationStringFilter;
 use std::collections::BTreeMap;
-use stillframe_plan::{Agent, Instance, InstanceId, RunId, Snapshot, Volume, VolumeId, Words, tags};
+use stillframe_plan::{
+    Agent, Instance, InstanceId, RunId, Snapshot, SnapshotId, Volume, VolumeId, Words, tags,
+};
 
 /// Entries of one page. Larger ones have been seen to time out.
 const PAGE: i32 = 500;
@@ -139,6 +141,19 @@ impl Observe {
         for some in volumes.chunks(FILTER_VALUES - 1) {
             let these = filter("volume-id", some.iter().map(ToString::to_string));
             found.extend(self.few_snapshots(vec![of_run(), these]).await?);
+        }
+        Ok(found)
+    }
+
+    /// Those of the given snapshots that exist.
+    ///
+    /// # Errors
+    /// They could not be had.
+    pub async fn these_snapshots(&self, ids: &[SnapshotId]) -> Result<Vec<Snapshot>, CallError> {
+        let mut found = Vec::new();
+        for ids in ids.chunks(FILTER_VALUES) {
+            let filter = filter("snapshot-id", ids.iter().map(ToString::to_string));
+            found.extend(self.few_snapshots(vec![filter]).await?);
         }
         Ok(found)
     }

@@ -7,6 +7,7 @@ mod dispatch;
 mod event;
 mod evidence;
 mod gather;
+mod guarded;
 mod hold;
 mod lease;
 mod observe;
@@ -23,7 +24,7 @@ pub use report::{Note, PointSnapshot, RestorePoint, RunReport, Skipped, Status};
 
 use crate::{
     aws::{
-        Account, CallError, CreateSnapshot, CreateSnapshots, CreateTags, DeleteSnapshot, Invocations,
+        Account, CallError, CreateSnapshot, CreateSnapshots, CreateTags, DeleteSnapshot, Guards, Invocations,
         InvokeSelf, Observe, Parameters, SendCommand, StopHistory,
     },
     config::Config,
@@ -84,6 +85,7 @@ impl BackupFunction {
                 parameters: Parameters::new(account),
                 eyes: Eyes {
                     observe: observe.clone(),
+                    guards: Guards::new(account),
                     invocations: invocations.clone(),
                     stop_history: StopHistory::new(account),
                     clock: config.clock,

@@ -2,7 +2,7 @@
 
 use super::evidence::needs_thaw;
 use crate::{
-    aws::{CallError, Invocation, Invocations, Observe, Stage, StopHistory},
+    aws::{CallError, Guards, Invocation, Invocations, Observe, Stage, StopHistory},
     clock::Clock,
     config::FREEZE_DOCUMENT,
 };
@@ -24,6 +24,8 @@ const UNDER_WAY_AT_MOST: TimeDelta = TimeDelta::minutes(8);
 pub struct Eyes {
     /// The describing calls.
     pub observe: Observe,
+    /// What EC2 would not delete.
+    pub guards: Guards,
     /// What became of commands.
     pub invocations: Invocations,
     /// How stopped instances were stopped.
@@ -55,6 +57,7 @@ impl Eyes {
 
     /// Looks at the account for a run of this policy in this slot, of which `orders` are under way. With
     /// `agents` at every agent; without at none, for [`Self::look_at_agents`].
+    /// What only pruning asks for is [`Guarded::look`](super::guarded::Guarded::look)'s.
     ///
     /// # Errors
     /// One of the calls failed: a plan from half a picture might take a live volume for a gone one.
@@ -80,6 +83,7 @@ impl Eyes {
             orders_under_way,
             used_by_images: BTreeSet::new(),
             locked: BTreeSet::new(),
+            guards_unseen: None,
         })
     }
 

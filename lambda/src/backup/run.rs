@@ -7,6 +7,7 @@ use super::{
     direct::Direct,
     dispatch::Dispatch,
     gather::{Air, Flight, Gather},
+    guarded::Guarded,
     observe::{Eyes, before_all},
     pace::Pace,
     prune,
@@ -81,6 +82,7 @@ impl Run<'_> {
         }
         tell::planned(&plan, &mut self.report);
         if plan.dry_run {
+            Guarded::look(&self.hands.eyes.guards).await.write_into(&mut observed);
             self.report.plan = Some(format!("{plan}\n{}", stillframe_plan::prune(self.policy, &observed)));
             self.report.status = Status::DryRun;
             return Ok(());
@@ -319,7 +321,8 @@ impl Run<'_> {
     /// Looks again, and deletes what the rules no longer keep.
     async fn prune(&mut self, promoted: &BTreeMap<SnapshotId, Consistency>) -> Result<(), Stop> {
         let observe = &self.hands.eyes.observe;
-        let (snapshots, volumes) = tokio::try_join!(observe.snapshots(), observe.volumes())
+        let guards = async { Ok(Guarded::look(&self.hands.eyes.guards).await) };
+        let (snapshots, volumes, guarded) = tokio::try_join!(observe.snapshots(), observe.volumes(), guards)
             .map_err(Stop::at("look at the snapshots before pruning"))?;
         let mut observed = Observed {
             now: self.hands.eyes.now_within(&self.slot),
@@ -330,12 +333,15 @@ impl Run<'_> {
             orders_under_way: BTreeMap::new(),
             used_by_images: BTreeSet::new(),
             locked: BTreeSet::new(),
+            guards_unseen: None,
         };
+        guarded.write_into(&mut observed);
         relabel(&mut observed.snapshots, promoted);
         let verdicts = stillframe_plan::prune(self.policy, &observed);
         self.report.prune.extend(prune::notes(&verdicts));
         tell::warned(&verdicts.warnings, &mut self.report);
         self.metrics.prune_blocked = prune::blocked(&verdicts);
-        prune::delete(&self.hands.delete_snapshot, &verdicts, &self.deadline, &mut self.report).await
+        let hands = prune::Hands { delete: &self.hands.delete_snapshot, observe };
+        hands.carry_out(&verdicts, &self.deadline, &mut self.report).await
     }
 }

@@ -44,6 +44,9 @@ pub struct Observed {
     /// Snapshots under a lock that has not expired: nobody can delete them.
     #[serde(default)]
     pub locked: BTreeSet<SnapshotId>,
+    /// Why it is not known, or not wholly, what images use and locks hold.
+    #[serde(default)]
+    pub guards_unseen: Option<String>,
 }
 
 /// One instance.

@@ -52,7 +52,13 @@ pub fn prune<'a>(policy: &Policy, observed: &'a Observed) -> Prune<'a> {
     let mut paused: Vec<Paused> = history.lineages.iter().zip(&lineages).filter_map(paused).collect();
     paused.sort_by(|a, b| a.volume.cmp(&b.volume));
     warnings.sort_by_cached_key(ToString::to_string);
-    Prune { policy: policy.name.clone(), hold: hold(policy, &judged), paused, warnings, points: judged }
+    Prune {
+        policy: policy.name.clone(),
+        hold: hold(policy, observed, &judged),
+        paused,
+        warnings,
+        points: judged,
+    }
 }
 
 /// What one restore point is to one lineage.
@@ -264,13 +270,18 @@ fn guard(observed: &Observed, members: &[Member<'_>], lineage: &Standing) -> Opt
     }
 }
 
-fn hold(policy: &Policy, judged: &[Judged<'_>]) -> Option<Hold> {
+/// A set of which one member cannot be deleted would be left in pieces: what guards it has to be known
+/// before its first member goes.
+fn hold(policy: &Policy, observed: &Observed, judged: &[Judged<'_>]) -> Option<Hold> {
     let deletions = judged
         .iter()
         .filter(|point| {
             matches!(point.verdict, Verdict::Delete(DeleteReason::Superseded | DeleteReason::Outlived))
         })
         .count();
+    if let Some(cause) = observed.guards_unseen.as_ref().filter(|_| deletions > 0) {
+        return Some(Hold::GuardsUnseen { deletions, cause: cause.clone() });
+    }
     let limit = BRAKE_COUNT.max(judged.len() * BRAKE_PERCENT / 100);
     (deletions > limit && !policy.allow_mass_delete).then_some(Hold::Brake {
         deletions,

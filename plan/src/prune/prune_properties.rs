@@ -217,6 +217,15 @@ proptest! {
     }
 
     #[test]
+    fn with_guards_unseen_only_what_has_failed_goes(policy in any_policy(), observed in any_observed()) {
+        let observed = Observed { guards_unseen: Some("refused".to_owned()), ..observed };
+        for id in deleted(&prune(&policy, &observed)) {
+            let snapshot = observed.snapshots.iter().find(|snapshot| snapshot.id == id).unwrap();
+            prop_assert_eq!(snapshot.state, SnapshotState::Error);
+        }
+    }
+
+    #[test]
     fn a_restore_point_goes_as_a_whole_or_not_at_all(policy in any_policy(), observed in any_observed()) {
         let gone = deleted(&prune(&policy, &observed));
         for point in restore_points(&policy.name, &observed.snapshots) {

@@ -159,6 +159,41 @@ fn the_brake_stops_a_run_that_would_delete_too_much() {
     assert_eq!(run(79).hold, Some(Hold::Brake { deletions: 21, limit: 20, points: 100 }));
 }
 
+#[test]
+fn guards_that_could_not_be_looked_up_hold_everything_but_what_has_failed() {
+    let run = |days: &str, allow: bool| {
+        let mut observed = calendar(days);
+        observed.guards_unseen = Some("DescribeImages was refused".to_owned());
+        prune(&policy(json!({"keep": {"last": 2}, "allow_mass_delete": allow})), &observed)
+    };
+    let held = run("ffffe", false);
+    assert_eq!(verdicts(&held, "ffffe"), "KKDDD", "the verdicts are told as they would be");
+    let cause = "DescribeImages was refused".to_owned();
+    assert_eq!(held.hold, Some(Hold::GuardsUnseen { deletions: 2, cause }));
+    let deleted: Vec<&Verdict> = held.deletions().map(|point| &point.verdict).collect();
+    assert_eq!(deleted, [&Verdict::Delete(DeleteReason::Failed)]);
+    // Leave to delete much is no leave to delete blindly.
+    assert_eq!(run("ffffe", true).deletions().count(), 1);
+    assert_eq!(run(&"f".repeat(30), false).deletions().count(), 0, "with the brake or without");
+    // Where nothing would go, nothing is held.
+    assert_eq!(run("ffe", false).hold, None);
+}
+
+#[test]
+fn a_set_that_lost_a_member_is_good_for_nobody_and_goes_on_going() {
+    // The deletion of the third set stopped after its first member.
+    let mut observed = sets((0..3).flat_map(set).collect());
+    observed.snapshots.retain(|snapshot| snapshot.id.as_str() != "snap-2-1");
+    let found = prune(&policy(json!({"keep": {"last": 5}})), &observed);
+    assert_eq!(found.points.iter().map(|point| point.good).collect::<Vec<_>>(), [true, true, false]);
+    assert_eq!(found.points[2].verdict.to_string(), "delete: a newer one is good");
+    // What EC2 keeps of it is kept, and said.
+    observed.used_by_images = ["snap-2-2".into()].into();
+    let found = prune(&policy(json!({"keep": {"last": 5}})), &observed);
+    assert_eq!(found.points[2].verdict.to_string(), "keep: used by an image");
+    assert!(!found.points[2].good);
+}
+
 /// A set of `vol-1` and `vol-2` on a day, both labelled `filesystem`.
 fn set(ago: i64) -> [Snapshot; 2] {
     let at = days_ago(ago);

@@ -28,6 +28,13 @@ pub struct Prune<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Hold {
+    /// It is not known which of them an image uses or a lock holds.
+    GuardsUnseen {
+        /// Restore points that would be deleted.
+        deletions: usize,
+        /// What stood in the way of the look.
+        cause: String,
+    },
     /// More would be deleted in one run than looks right.
     Brake {
         /// Restore points that would be deleted.
@@ -173,6 +180,11 @@ impl<'a> Prune<'a> {
 impl fmt::Display for Hold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::GuardsUnseen { deletions, cause } => write!(
+                f,
+                "{deletions} restore points would be deleted, but what images use and locks hold could not be \
+                 looked up: none is; {cause}"
+            ),
             Self::Brake { deletions, limit, points } => write!(
                 f,
                 "{deletions} of {points} restore points would be deleted, more than {limit} in one run: none is; \

@@ -2,8 +2,8 @@
 //! far as those need; the AWS CLI and boto3 do the rest.
 
 use crate::machine::InstanceMounts;
+pub use crate::server::control_bodies::{BinRule, SetDeletions, SnapshotFile, SnapshotRecord, Time};
 use crate::server::control_bodies::{Quiet, State};
-pub use crate::server::control_bodies::{SnapshotFile, SnapshotRecord, Time};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -282,6 +282,15 @@ impl Client {
     /// There is no such snapshot or state.
     pub fn set_snapshot_state(&self, snapshot: &str, state: &str) -> Result<(), ClientError> {
         self.post(&format!("snapshots/{snapshot}"), &json!({"state": state}))
+    }
+
+    /// Says what becomes of snapshots that are deleted from now on.
+    ///
+    /// # Errors
+    /// The region does not answer.
+    pub fn set_deletions(&self, set: &SetDeletions) -> Result<(), ClientError> {
+        let url = self.control("ec2/deletions");
+        text(&url, received(&url, self.agent.put(&url).send_json(set))?).map(drop)
     }
 
     // ---- AWS.

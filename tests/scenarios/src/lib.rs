@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod disturb;
+mod guards;
 mod left_behind;
 mod operator;
 mod orders;
@@ -18,4 +19,4 @@ pub use disturb::{Hit, Victim};
 pub use left_behind::left_behind;
 pub use region::{Region, Snapshot};
 pub use requirements::program;
-pub use specs::{ONE_INSTANCE, REPLICAS, TWO_INSTANCES, daily};
+pub use specs::{ONE_INSTANCE, PROMPT, REPLICAS, TWO_INSTANCES, daily};

@@ -90,7 +90,7 @@ impl Region {
         });
     }
 
-    fn ec2(&self, action: &str, parameters: &[(&str, &str)]) -> String {
+    pub(crate) fn ec2(&self, action: &str, parameters: &[(&str, &str)]) -> String {
         self.client().ec2(action, parameters).unwrap_or_else(|error| panic!("{action}: {error}"))
     }
 

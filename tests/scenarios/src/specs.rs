@@ -31,6 +31,13 @@ writer = true
 /// Two instances, four volumes: the demo's region.
 pub const TWO_INSTANCES: &str = include_str!("../../fleet/specs/two-instances.toml");
 
+/// What goes before a region without disks whose services are quick and whose snapshots are complete at once:
+/// for histories of many days.
+pub const PROMPT: &str = "
+snapshot_completes_after_ms = 0
+latency_ms = { CreateSnapshots = 1, Invoke = 1, SendCommand = 1, Describe = 1, others = 1 }
+";
+
 /// Three replicas of one database: same tags, same mount point, alive at the same time.
 pub const REPLICAS: &str = r#"
 [[instance]]

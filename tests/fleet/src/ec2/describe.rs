@@ -50,15 +50,19 @@ pub fn snapshots(
     finish(query)?;
     let own =
         |ids: &[String]| ids.is_empty() || ids.iter().any(|id| id == "self" || *id == inventory.account);
-    let visible = |id: &str| inventory.snapshots.get(id).is_some_and(|snapshot| !snapshot.deleted);
-    ids::known(&selection.ids, &ids::SNAPSHOT, visible)?;
+    ids::known(&selection.ids, &ids::SNAPSHOT, |id| inventory.has_snapshot(id))?;
     let ours = own(&owners) && own(&restorable_by);
-    let all = seen(selection.reach(&inventory.snapshots, move |one| ours && !one.deleted), inventory, now);
+    let mut shown: Vec<_> = selection.reach(&inventory.snapshots, move |one| ours && !one.deleted).collect();
+    // Those that are deleted and not gone yet.
+    shown.extend(inventory.bin.lingering(now).filter(|_| ours));
+    shown.sort_by(|a, b| a.id.cmp(&b.id));
+    let all = seen(shown.into_iter(), inventory, now);
     let page = selection.page("SnapshotId", all.iter());
     Ok(answer("snapshotSet", page, |snapshot| render::snapshot(inventory, snapshot.record, "status", now)))
 }
 
-fn seen<'a, T>(
+/// Records as filters see them.
+pub fn seen<'a, T>(
     records: impl Iterator<Item = &'a T>,
     inventory: &'a Inventory,
     now: DateTime<Utc>,
@@ -66,7 +70,8 @@ fn seen<'a, T>(
     records.map(|record| Seen { record, inventory, now }).collect()
 }
 
-fn answer<T: Describable>(
+/// A page as EC2 writes it.
+pub fn answer<T: Describable>(
     name: &'static str,
     page: Page<'_, T>,
     item: impl Fn(&T) -> Vec<Element>,

@@ -36,6 +36,14 @@ pub const SNAPSHOT: Kind = Kind {
     malformed: "InvalidSnapshotID.Malformed",
 };
 
+/// Of an image.
+pub const IMAGE: Kind = Kind {
+    prefix: "ami-",
+    noun: "image id",
+    not_found: "InvalidAMIID.NotFound",
+    malformed: "InvalidAMIID.Malformed",
+};
+
 impl Kind {
     /// Whether an id looks like one of this kind.
     pub fn fits(&self, id: &str) -> bool {
@@ -73,7 +81,7 @@ pub fn known_resource(inventory: &Inventory, id: &str) -> Result<(), ApiError> {
     } else if VOLUME.fits(id) {
         VOLUME.check(id, |id| inventory.volumes.contains_key(id))
     } else if SNAPSHOT.fits(id) {
-        SNAPSHOT.check(id, |id| inventory.snapshots.get(id).is_some_and(|snapshot| !snapshot.deleted))
+        SNAPSHOT.check(id, |id| inventory.has_snapshot(id))
     } else {
         Err(ApiError::new("InvalidID", format!("The ID '{id}' is not valid")))
     }

@@ -1,6 +1,9 @@
 //! The region's records of instances, volumes and snapshots: what EC2 knows of them. Bytes, mounts and
 //! processes are the machines'. Nothing here reads a clock: the time is an argument.
 
+use super::bin::Bin;
+use super::images::Image;
+use super::locks::Lock;
 use crate::spec::{Agent, InstanceSpec, PowerState, Spec, VolumeSpec};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +26,14 @@ pub struct Inventory {
     pub volumes: BTreeMap<String, Volume>,
     /// By id; deleted ones that are still pending among them.
     pub snapshots: BTreeMap<String, Snapshot>,
+    /// By id.
+    pub images: BTreeMap<String, Image>,
+    /// Locks, by snapshot; those that have expired among them.
+    pub locks: BTreeMap<String, Lock>,
+    /// Snapshots in the archive tier.
+    pub archived: BTreeSet<String>,
+    /// Where deleted snapshots go.
+    pub bin: Bin,
     /// `CreateVolume`'s client tokens: what was asked with each, and the volume that came of it.
     pub client_tokens: BTreeMap<String, (String, String)>,
 }
@@ -203,6 +214,12 @@ impl Inventory {
             volume.snapshots.insert(snapshot.id.clone());
         }
         self.snapshots.insert(snapshot.id.clone(), snapshot);
+    }
+
+    /// Whether a snapshot exists for a client.
+    #[must_use]
+    pub fn has_snapshot(&self, id: &str) -> bool {
+        self.snapshots.get(id).is_some_and(|snapshot| !snapshot.deleted)
     }
 
     /// The snapshots that exist for a client.

@@ -3,17 +3,21 @@
 //! The rules are pure functions on the [`Inventory`]; this file reads the action, runs the rules under
 //! the lock, has the machines do what is theirs outside of it, and writes the records.
 
+pub mod bin;
 mod describe;
 mod filter;
 mod ids;
+mod images;
 mod instances;
 pub mod inventory;
+mod locks;
 mod paging;
 pub mod query;
 mod render;
 mod seen;
 mod snapshots;
 mod tags;
+mod tiers;
 mod volumes;
 pub mod xml;
 
@@ -21,6 +25,7 @@ use crate::api_error::ApiError;
 use crate::machine::{MachineError, Machines};
 use crate::region::Region;
 use crate::sync::lock;
+use bin::Bytes;
 use inventory::{InstanceState, Inventory};
 use query::Query;
 use serde_json::json;
@@ -39,6 +44,16 @@ pub async fn serve(region: &Arc<Region>, query: Query) -> Result<Vec<Element>, A
         "DescribeVolumes" => describe::volumes(&lock(&region.inventory), query, now),
         "DescribeInstances" => describe::instances(&lock(&region.inventory), query, now),
         "DescribeSnapshots" => describe::snapshots(&lock(&region.inventory), query, now),
+        "DescribeImages" => images::describe(&lock(&region.inventory), query, now),
+        "RegisterImage" => images::register(&mut lock(&region.inventory), query, now),
+        "DeregisterImage" => images::deregister(&mut lock(&region.inventory), query),
+        "DisableImage" => images::disable(&mut lock(&region.inventory), query),
+        "LockSnapshot" => locks::lock(&mut lock(&region.inventory), query, now),
+        "UnlockSnapshot" => locks::unlock(&mut lock(&region.inventory), query, now),
+        "DescribeLockedSnapshots" => locks::describe(&lock(&region.inventory), query, now),
+        "ModifySnapshotTier" => tiers::modify(&mut lock(&region.inventory), query, now),
+        "ListSnapshotsInRecycleBin" => bin::list(&lock(&region.inventory), query, now),
+        "RestoreSnapshotFromRecycleBin" => bin::restore(&mut lock(&region.inventory), query, now),
         "CreateTags" => tags::create(&mut lock(&region.inventory), query),
         "DeleteTags" => tags::delete(&mut lock(&region.inventory), query),
         "CreateSnapshots" => create_snapshots(region, snapshots::Request::of_instance(query)?).await,
@@ -123,8 +138,10 @@ async fn create_snapshot(
 async fn delete_snapshot(region: &Arc<Region>, mut query: Query) -> Result<Vec<Element>, ApiError> {
     let id = query.required("SnapshotId")?;
     finish(query)?;
-    lock(&region.inventory).delete_snapshot(&id, region.clock.now())?;
-    on_machines(region, move |machines| machines.delete_snapshot(&id)).await?;
+    let bytes = lock(&region.inventory).delete_snapshot(&id, region.clock.now())?;
+    if bytes == Bytes::Gone {
+        on_machines(region, move |machines| machines.delete_snapshot(&id)).await?;
+    }
     Ok(done())
 }
 

@@ -137,7 +137,7 @@ impl Query {
     }
 
     /// The numbers `n` for which a field `name.n` or `name.n.*` exists, in order.
-    fn numbers(&self, name: &str) -> Vec<u32> {
+    pub fn numbers(&self, name: &str) -> Vec<u32> {
         let mut numbers: Vec<u32> = self
             .fields
             .keys()

@@ -53,7 +53,7 @@ pub fn snapshot(
         text("volumeSize", gib(snapshot.size_mib)),
         text("description", &snapshot.description),
         text("encrypted", false),
-        text("storageTier", "standard"),
+        text("storageTier", inventory.tier(&snapshot.id)),
         tag_set(&snapshot.tags),
     ]
 }

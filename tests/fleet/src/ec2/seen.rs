@@ -107,7 +107,7 @@ impl Describable for Seen<'_, Snapshot> {
             "snapshot-id" => vec![snapshot.id.clone()],
             "start-time" => vec![iso(snapshot.started_at)],
             "status" => vec![snapshot.state(self.now).name().to_owned()],
-            "storage-tier" => vec!["standard".to_owned()],
+            "storage-tier" => vec![self.inventory.tier(&snapshot.id).to_owned()],
             "volume-id" => vec![snapshot.volume.clone()],
             "volume-size" => vec![gib(snapshot.size_mib).to_string()],
             _ => return None,

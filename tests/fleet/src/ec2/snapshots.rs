@@ -1,6 +1,7 @@
 //! `CreateSnapshots`, `CreateSnapshot`, `DeleteSnapshot`: the rules. Three steps, so that the bytes can be
 //! cut between the second and the third: read the request, reserve (every check, ids, limits), record.
 
+use super::bin::Bytes;
 use super::ids;
 use super::inventory::{Inventory, Snapshot, SnapshotState, Tags, Volume};
 use super::query::Query;
@@ -139,16 +140,25 @@ impl Inventory {
         made
     }
 
-    /// `DeleteSnapshot`. A pending one goes on counting against its volume's limit.
-    pub fn delete_snapshot(&mut self, id: &str, now: DateTime<Utc>) -> Result<(), ApiError> {
-        ids::SNAPSHOT.check(id, |id| self.snapshots.get(id).is_some_and(|snapshot| !snapshot.deleted))?;
+    /// `DeleteSnapshot`; what becomes of its bytes. A pending one goes on counting against its volume's
+    /// limit, and no rule of the Recycle Bin holds it.
+    pub fn delete_snapshot(&mut self, id: &str, now: DateTime<Utc>) -> Result<Bytes, ApiError> {
+        ids::SNAPSHOT.check(id, |id| self.has_snapshot(id))?;
+        if let Some(image) = self.image_of(id) {
+            return Err(in_use(id, &image.id));
+        }
+        self.check_unlocked(id, now)?;
         match self.snapshots.get_mut(id) {
-            Some(snapshot) if snapshot.state(now) == SnapshotState::Pending => snapshot.deleted = true,
+            Some(snapshot) if snapshot.state(now) == SnapshotState::Pending => {
+                snapshot.deleted = true;
+                Ok(Bytes::Gone)
+            }
             _ => {
-                self.snapshots.remove(id);
+                self.locks.remove(id);
+                let deleted = self.snapshots.remove(id);
+                Ok(deleted.map_or(Bytes::Gone, |snapshot| self.bin.put(snapshot, now)))
             }
         }
-        Ok(())
     }
 
     /// The volumes of a set: all that are attached but those left out.
@@ -215,6 +225,12 @@ impl Inventory {
         }
         Ok(())
     }
+}
+
+/// The refusal to touch what an image uses.
+pub fn in_use(snapshot: &str, image: &str) -> ApiError {
+    let message = format!("The snapshot {snapshot} is currently in use by {image}");
+    ApiError::new("InvalidSnapshot.InUse", message)
 }
 
 impl Request {

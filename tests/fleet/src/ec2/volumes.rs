@@ -111,6 +111,9 @@ impl Inventory {
         };
         ids::SNAPSHOT.check(id, |id| self.snapshots.get(id).is_some_and(|snapshot| !snapshot.deleted))?;
         let Some(snapshot) = self.snapshots.get(id) else { return Err(ids::SNAPSHOT.not_found(id)) };
+        if self.archived.contains(id) {
+            return Err(ApiError::new("IncorrectState", format!("Snapshot {id} is archived.")));
+        }
         if snapshot.state(now) != SnapshotState::Completed {
             return Err(ApiError::new("IncorrectState", format!("Snapshot {id} is not completed.")));
         }

@@ -2,9 +2,11 @@
 //! are not AWS's, take no time and are never counted.
 
 use super::control_bodies::{
-    Advance, Quiet, SetInstance, SetSnapshot, SnapshotFile, SnapshotRecord, State as Mounts, Time,
+    Advance, Quiet, SetDeletions, SetInstance, SetSnapshot, SnapshotFile, SnapshotRecord, State as Mounts,
+    Time,
 };
 use crate::clock::iso;
+use crate::ec2::bin;
 use crate::faults::FaultOrder;
 use crate::machine::{MachineError, Machines};
 use crate::region::{Region, UnderWay};
@@ -15,6 +17,7 @@ use axum::extract::{FromRequest, Json, Path, Query, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
+use chrono::TimeDelta;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -35,6 +38,7 @@ pub fn router() -> Router<Arc<Region>> {
         .route("/snapshots", get(snapshot_files))
         .route("/snapshots/{id}", post(set_snapshot))
         .route("/ec2/snapshots", get(snapshots))
+        .route("/ec2/deletions", put(set_deletions))
         .route("/instances/{id}", post(set_instance))
         .route("/documents/{name}", put(put_document).delete(remove_document))
         .route("/commands", get(commands))
@@ -164,6 +168,15 @@ async fn set_snapshot(
     let snapshot = inventory.snapshots.get_mut(&id).ok_or_else(|| no_such("snapshot", &id))?;
     snapshot.forced = Some(set.state);
     Ok(Json(json!({})))
+}
+
+async fn set_deletions(State(region): Shared, Sent(set): Sent<SetDeletions>) -> Json<Value> {
+    let mut inventory = lock(&region.inventory);
+    inventory.bin.seen_for = TimeDelta::seconds(set.seen_for_s.into());
+    inventory.bin.rule = set
+        .recycle_bin
+        .map(|rule| bin::Rule { retain: TimeDelta::days(rule.retain_days.into()), tag: rule.tag });
+    Json(json!({}))
 }
 
 async fn set_instance(

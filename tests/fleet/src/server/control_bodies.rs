@@ -72,6 +72,27 @@ pub struct SetSnapshot {
     pub state: crate::ec2::inventory::SnapshotState,
 }
 
+/// `PUT /_fleet/ec2/deletions`: what becomes of snapshots that are deleted from now on.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SetDeletions {
+    /// How long they can still be seen, seconds on the fleet's clock.
+    pub seen_for_s: u32,
+    /// The rule of the Recycle Bin.
+    pub recycle_bin: Option<BinRule>,
+}
+
+/// A rule of the Recycle Bin.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BinRule {
+    /// How long it holds a snapshot.
+    pub retain_days: u32,
+    /// Only those with this tag.
+    #[serde(default)]
+    pub tag: Option<(String, String)>,
+}
+
 /// `POST /_fleet/instances/<id>`.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
