@@ -162,6 +162,13 @@ impl Region {
         self.client().advance(seconds).expect("the clock moves");
     }
 
+    /// Moves the region's clock to the next early morning (UTC), so that the hours after it are of one day.
+    pub fn advance_to_morning(&self) {
+        const DAY: u64 = 86_400;
+        let now = self.client().now().expect("the region has a clock");
+        self.advance(DAY - now % DAY + 3 * 3_600);
+    }
+
     /// How often an operation was called, refused calls included.
     #[must_use]
     pub fn calls(&self, operation: &str) -> u64 {
