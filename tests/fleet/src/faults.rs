@@ -63,14 +63,11 @@ pub enum FaultError {
     Fault(String),
 }
 
-/// In the place of an operation: all of them.
-const EVERY: &str = "*";
-
 /// A fault as it is ordered: the body of `POST /_fleet/faults`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FaultOrder {
-    /// The operation, or `*` for every one.
+    /// The operation.
     pub op: String,
     /// `throttle`, `error500`, `drop-response`, `delay-ms:N`, `hang`, `kill-caller`, `kill-commands`, or
     /// what spoils an answer: `reset`, `half-answer`, `half-answer-hang`; of the signal function's FROZEN
@@ -109,8 +106,7 @@ pub struct Call<'a> {
 
 #[derive(Debug)]
 struct Armed {
-    /// None: any.
-    operation: Option<&'static str>,
+    operation: &'static str,
     fault: Fault,
     order: FaultOrder,
 }
@@ -133,10 +129,7 @@ impl Faults {
     /// # Errors
     /// The operation or the fault does not exist.
     pub fn add(&self, order: FaultOrder) -> Result<(), FaultError> {
-        let operation = match order.op.as_str() {
-            EVERY => None,
-            name => Some(operation::named(name).ok_or_else(|| FaultError::Operation(name.to_owned()))?),
-        };
+        let operation = operation::named(&order.op).ok_or_else(|| FaultError::Operation(order.op.clone()))?;
         let fault = read(&order.fault).ok_or_else(|| FaultError::Fault(order.fault.clone()))?;
         lock(&self.0).push(Armed { operation, fault, order });
         Ok(())
@@ -199,7 +192,7 @@ impl Chance {
 
 impl Armed {
     fn matches(&self, call: Call<'_>) -> bool {
-        self.operation.is_none_or(|operation| operation == call.operation)
+        self.operation == call.operation
             && self.order.function.as_deref().is_none_or(|function| call.function == Some(function))
             && self.order.event.as_deref().is_none_or(|event| call.event == Some(event))
             && self.order.caller.as_deref().is_none_or(|caller| call.caller.name() == caller)

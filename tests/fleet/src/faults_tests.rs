@@ -33,17 +33,6 @@ fn some_calls_pass_first() {
 }
 
 #[test]
-fn a_fault_may_be_for_every_operation_of_a_caller() {
-    let faults = Faults::default();
-    faults.add(order(r#"{"op": "*", "fault": "kill-caller", "caller": "backup", "after": 1}"#)).unwrap();
-    let (operator, backup) = (Caller::Operator, backup());
-    assert_eq!(faults.take(call("DescribeVolumes", &backup, None)), None);
-    assert_eq!(faults.take(call("DescribeVolumes", &operator, None)), None);
-    assert_eq!(faults.take(call("CreateTags", &backup, None)), Some(Fault::KillCaller));
-    assert_eq!(faults.take(call("CreateTags", &backup, None)), None);
-}
-
-#[test]
 fn a_fault_may_be_for_one_function_or_one_caller() {
     let faults = Faults::default();
     faults.add(order(r#"{"op": "Invoke", "fault": "hang", "function": "signal"}"#)).unwrap();
