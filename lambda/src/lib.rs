@@ -2,6 +2,7 @@
 //! is to be done is decided in `stillframe-plan`, what helper and functions say to each other is in
 //! `stillframe-wire`; only [`aws`] names an SDK type.
 
+pub mod ask;
 pub mod aws;
 pub mod backup;
 pub mod clock;

@@ -156,6 +156,7 @@ fn one_snapshot(number: usize, words: &mut Words) -> Snapshot {
         tags: words.tags(of_set.into_iter()),
         size_gib: 100,
         tier: Tier::Standard,
+        description: words.text("stillframe daily"),
     }
 }
 

@@ -98,6 +98,7 @@ pub(crate) fn snapshot(id: &str, volume: &str, run: &str, started_at: DateTime<U
         .into(),
         size_gib: 8,
         tier: Tier::Standard,
+        description: "stillframe daily".into(),
     }
 }
 

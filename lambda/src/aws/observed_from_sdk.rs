@@ -101,6 +101,7 @@ pub(super) fn snapshot(sdk: &ec2::Snapshot, words: &mut Words) -> Option<Snapsho
             Some(ec2::StorageTier::Archive) => Tier::Archive,
             _ => Tier::Standard,
         },
+        description: words.text(sdk.description().unwrap_or_default()),
     })
 }
 

@@ -1,4 +1,5 @@
-//! The backup function: takes the lease of a policy, runs the policy, reports.
+//! The backup function: takes the lease of a policy, runs the policy, reports. Where an event only asks
+//! something, it answers and does none of this.
 
 mod case;
 mod deadline;
@@ -23,6 +24,7 @@ mod tell;
 pub use report::{Note, PointSnapshot, RestorePoint, RunReport, Skipped, Status};
 
 use crate::{
+    ask::{self, Ask},
     aws::{
         Account, CallError, CreateSnapshot, CreateSnapshots, CreateTags, DeleteSnapshot, Guards, Invocations,
         InvokeSelf, Observe, Parameters, SendCommand, StopHistory,
@@ -35,12 +37,13 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use deadline::Deadline;
 use direct::Direct;
 use dispatch::Dispatch;
-use event::{Continuation, Event, MOST_HOPS};
+use event::{Action, Continuation, Event, MOST_HOPS};
 use gather::Gather;
 use hold::{Held, Taken};
 use lease::{HandedOver, Lease};
 use observe::Eyes;
 use run::{Hands, Run};
+use serde::Serialize;
 use serde_json::Value;
 use settle::Settle;
 use std::time::{Duration, Instant, SystemTime};
@@ -66,6 +69,31 @@ pub enum Unfit {
     /// The system gives no random numbers, so no run can have a name.
     #[error("failed to name the run: {0}")]
     Random(getrandom::Error),
+    /// What was asked cannot be answered.
+    #[error("failed to look at the account: {0}")]
+    Look(CallError),
+}
+
+impl Unfit {
+    /// Lambda's word for it.
+    #[must_use]
+    pub fn error_type(&self) -> &'static str {
+        match self {
+            Self::Policy(_) => "BadEvent",
+            Self::Random(_) => "NoRandomNumbers",
+            Self::Look(_) => "LookFailed",
+        }
+    }
+}
+
+/// The function's result.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Outcome {
+    /// Of a run.
+    Run(Box<RunReport>),
+    /// To a question.
+    Answer(Box<ask::Answer>),
 }
 
 impl BackupFunction {
@@ -112,10 +140,22 @@ impl BackupFunction {
     /// Handles one event; `ends` is when Lambda ends the process.
     ///
     /// # Errors
-    /// The event is no policy. Whatever goes wrong after that is told by the report.
-    pub async fn handle(&self, event: Value, ends: SystemTime) -> Result<RunReport, Unfit> {
-        let deadline = Deadline::at(ends);
+    /// The event cannot be read, or what it asks not be looked up. Whatever goes wrong with a run is told by
+    /// its report.
+    pub async fn handle(&self, event: Value, ends: SystemTime) -> Result<Outcome, Unfit> {
         let event = Event::read(event)?;
+        let ask = Ask { observe: &self.hands.eyes.observe, clock: self.hands.config.clock };
+        let answer = match &event.action {
+            Action::Backup => return Ok(Outcome::Run(Box::new(self.run(event, ends).await?))),
+            Action::Explain { keep_instead } => ask.explain(&event.policy, keep_instead.as_ref()).await,
+            Action::Status => ask.status(&event.policy).await,
+        };
+        Ok(Outcome::Answer(Box::new(answer.map_err(Unfit::Look)?)))
+    }
+
+    /// Runs a policy.
+    async fn run(&self, event: Event, ends: SystemTime) -> Result<RunReport, Unfit> {
+        let deadline = Deadline::at(ends);
         let (policy, now) = (&event.policy, self.hands.config.clock.now());
         let began_at = event.continuation.as_ref().map_or(now, |continuation| continuation.began_at);
         let slot = Slot::of(policy.every, policy.timezone, began_at);

@@ -28,7 +28,7 @@ use std::{
 };
 use stillframe_plan::{
     Consistency, Evidence, InstanceId, Limits, MOST_ATTEMPTS, Observed, Plan, Policy, RunId, Settlement,
-    Slot, SnapshotId, plan,
+    Slot, SnapshotId, dry_run, plan,
 };
 
 /// Pause before orders that were throttled are sent again, times the attempt.
@@ -83,7 +83,8 @@ impl Run<'_> {
         tell::planned(&plan, &mut self.report);
         if plan.dry_run {
             Guarded::look(&self.hands.eyes.guards).await.write_into(&mut observed);
-            self.report.plan = Some(format!("{plan}\n{}", stillframe_plan::prune(self.policy, &observed)));
+            let prune = stillframe_plan::prune(self.policy, &observed);
+            self.report.plan = Some(dry_run(&plan, &prune, &observed).to_string());
             self.report.status = Status::DryRun;
             return Ok(());
         }

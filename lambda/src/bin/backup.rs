@@ -14,7 +14,7 @@ fn main() -> anyhow::Result<()> {
             async move {
                 let ends = event.context.deadline();
                 backup.handle(event.payload, ends).await.map_err(|error| Diagnostic {
-                    error_type: "BadEvent".to_owned(),
+                    error_type: error.error_type().to_owned(),
                     error_message: error.to_string(),
                 })
             }

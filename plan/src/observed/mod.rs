@@ -11,7 +11,7 @@ pub mod tags;
 pub use consistency::Consistency;
 pub use ids::{InstanceId, RunId, SnapshotId, VolumeId};
 pub(crate) use shared_tags::TagReader;
-pub use shared_tags::{SharedTags, Words};
+pub use shared_tags::{SharedTags, Word, Words};
 pub use tags::Tags;
 
 use chrono::{DateTime, Utc};
@@ -217,6 +217,9 @@ pub struct Snapshot {
     pub size_gib: u64,
     /// Where it is stored.
     pub tier: Tier,
+    /// Its description.
+    #[serde(default)]
+    pub description: Word,
 }
 
 /// State of a snapshot, EC2's words; the one that permits least comes first.
@@ -233,6 +236,20 @@ pub enum SnapshotState {
     Completed,
     /// Failed: holds nothing.
     Error,
+}
+
+impl SnapshotState {
+    /// EC2's word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Recoverable => "recoverable",
+            Self::Recovering => "recovering",
+            Self::Completed => "completed",
+            Self::Error => "error",
+        }
+    }
 }
 
 /// Where a snapshot is stored.

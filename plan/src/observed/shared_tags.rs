@@ -1,4 +1,4 @@
-//! Tags of snapshots: few different words, a million times. Each word is in memory once.
+//! Tags and descriptions of snapshots: few different words, a million times. Each word is in memory once.
 
 use crate::tags::Tags;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -127,6 +127,42 @@ impl TagReader<'_> {
     }
 }
 
+/// One text that many snapshots share, as a description.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Word(Arc<str>);
+
+impl Word {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for Word {
+    fn default() -> Self {
+        Self::from("")
+    }
+}
+
+impl From<&str> for Word {
+    fn from(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
+impl Serialize for Word {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Word {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Self(text.into()))
+    }
+}
+
 /// The words of everything seen so far.
 #[derive(Debug, Default)]
 pub struct Words(BTreeSet<Arc<str>>);
@@ -139,6 +175,11 @@ impl Words {
         let new = Arc::<str>::from(word);
         self.0.insert(Arc::clone(&new));
         new
+    }
+
+    /// A text that is shared with all others that are the same.
+    pub fn text(&mut self, text: &str) -> Word {
+        Word(self.word(text))
     }
 
     /// Tags whose words are shared with all others that are the same.

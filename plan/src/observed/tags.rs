@@ -29,6 +29,8 @@ pub const SOURCE_VOLUME: &str = "stillframe:source-volume";
 pub const SOURCE_SNAPSHOT: &str = "stillframe:source-snapshot";
 /// On a copy: the region that it was copied from.
 pub const SOURCE_REGION: &str = "stillframe:source-region";
+/// On the snapshots of a set that was brought back to try it: when that went well, as RFC 3339 writes it.
+pub const REHEARSED: &str = "stillframe:rehearsed";
 /// On a volume: rules of its own for how long to keep.
 pub const KEEP: &str = "stillframe:keep";
 /// On a volume: leave it alone, whatever the value.

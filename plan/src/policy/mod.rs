@@ -4,10 +4,13 @@
 //! An unknown field is ignored. A missing or wrong one gives one error that names it and its value.
 
 pub(crate) mod overrides;
+pub(crate) mod reading;
 mod select;
+mod selected;
 mod slot;
 
 pub use select::Selection;
+pub(crate) use selected::Selected;
 pub use slot::{Every, Slot};
 
 use crate::Consistency;
@@ -116,11 +119,7 @@ impl Policy {
         if !event.is_object() {
             return Err(PolicyError::Document { cause: format!("{event} is not a JSON object") });
         }
-        let policy: Self = serde_path_to_error::deserialize(event).map_err(|error| {
-            let field = error.path().to_string();
-            let cause = error.into_inner().to_string();
-            if field == "." { PolicyError::Document { cause } } else { PolicyError::Field { field, cause } }
-        })?;
+        let policy: Self = reading::read(event, "")?;
         policy.check_tag_room()?;
         Ok(policy)
     }
@@ -130,9 +129,7 @@ impl Policy {
     /// # Errors
     /// It is no JSON, or as [`Policy::read`].
     pub fn read_text(text: &[u8]) -> Result<Self, PolicyError> {
-        let event = serde_json::from_slice(text)
-            .map_err(|error| PolicyError::Document { cause: error.to_string() })?;
-        Self::read(&event)
+        Self::read(&reading::json(text)?)
     }
 
     /// Whether a snapshot with this label counts as good under this policy.

@@ -171,6 +171,10 @@ fn first_instant(
     if holds(from) {
         return from;
     }
+    // As a rule no clock changes in between, and nothing has to be searched.
+    if !holds(to - TimeDelta::seconds(1)) {
+        return to;
+    }
     let (mut before, mut after) = (0, (to - from).num_seconds());
     while after - before > 1 {
         let middle = before + (after - before) / 2;
@@ -186,3 +190,6 @@ fn first_instant(
 #[cfg(test)]
 #[path = "slot_tests.rs"]
 mod tests;
+#[cfg(test)]
+#[path = "slot_firings_tests.rs"]
+mod firings;

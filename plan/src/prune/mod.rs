@@ -145,18 +145,32 @@ fn rules<'a>(
         let members = history.points.get(stake.point as usize)?.members();
         members.iter().find(|member| member.number == stake.volume)
     });
-    let Some(Member { volume, snapshot, number, .. }) = newest else {
-        return (Cow::Borrowed(&policy.keep), None);
-    };
-    let said = match history.live(*number) {
+    match newest {
+        Some(member) => rules_of(policy, history, member),
+        None => (Cow::Borrowed(&policy.keep), None),
+    }
+}
+
+/// The rules for the lineage whose newest snapshot this is.
+pub(crate) fn rules_of<'a>(
+    policy: &'a Policy,
+    history: &History<'_>,
+    newest: &Member<'_>,
+) -> (Cow<'a, Keep>, Option<Warning>) {
+    let said = match history.live(newest.number) {
         Some(live) => live.tags.get(tags::KEEP).map(String::as_str),
-        None => snapshot.tags.get(tags::KEEP),
+        None => newest.snapshot.tags.get(tags::KEEP),
     };
-    match said.map(|said| overrides::keep(volume, said)) {
+    match said.map(|said| overrides::keep(&newest.volume, said)) {
         Some(Ok(keep)) => (Cow::Owned(keep), None),
         Some(Err(warning)) => (Cow::Borrowed(&policy.keep), Some(warning)),
         None => (Cow::Borrowed(&policy.keep), None),
     }
+}
+
+/// Whether a lineage whose newest good restore point is of this instant should have got another by now.
+pub(crate) fn is_overdue(policy: &Policy, now: DateTime<Utc>, newest_good: DateTime<Utc>) -> bool {
+    now - newest_good > policy.every.length() * 2
 }
 
 /// Lets the rules count the good ones of one lineage.
@@ -180,7 +194,7 @@ struct Standing {
 
 impl Standing {
     fn of(policy: &Policy, now: DateTime<Utc>, lineage: &Lineage, newest_first: &[Turn]) -> Self {
-        let overdue = |instant: DateTime<Utc>| now - instant > policy.every.length() * 2;
+        let overdue = |instant| is_overdue(policy, now, instant);
         let newest_good = newest_first.iter().find(|turn| turn.good).map(|turn| turn.instant);
         let oldest = newest_first.last().map(|turn| turn.instant);
         let paused = match (&lineage.live, newest_good) {

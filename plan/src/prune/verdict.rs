@@ -154,12 +154,18 @@ pub struct PruneBrief {
 impl<'a> Prune<'a> {
     /// The restore points to delete now, newest first.
     pub fn deletions(&self) -> impl Iterator<Item = &Judged<'a>> {
-        self.points.iter().filter(|point| match point.verdict {
+        self.points.iter().filter(|point| self.deletes(point))
+    }
+
+    /// Whether one of its restore points is to be deleted now.
+    #[must_use]
+    pub fn deletes(&self, point: &Judged<'_>) -> bool {
+        match point.verdict {
             // It holds no data: neither hold is about such.
             Verdict::Delete(DeleteReason::Failed) => true,
             Verdict::Delete(DeleteReason::Superseded | DeleteReason::Outlived) => self.hold.is_none(),
             Verdict::Keep(_) => false,
-        })
+        }
     }
 
     /// Pruning in numbers.

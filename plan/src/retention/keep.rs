@@ -104,6 +104,17 @@ impl Keep {
     }
 }
 
+/// As a volume's tag has them: `last=5 daily=7`.
+impl fmt::Display for Keep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counted = Rule::ALL.into_iter().map(|rule| (rule.as_str(), self.count(rule)));
+        let mut parts: Vec<String> =
+            counted.filter(|(_, count)| *count > 0).map(|(rule, count)| format!("{rule}={count}")).collect();
+        parts.extend(self.within.map(|span| format!("within={span}")));
+        f.write_str(&parts.join(" "))
+    }
+}
+
 /// Why the value of a volume's tag `stillframe:keep` is no set of rules.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
 #[serde(rename_all = "kebab-case")]

@@ -61,7 +61,7 @@ struct Counted {
 
 /// A stretch of the calendar: its year and what of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Bucket(i32, u32, u32);
+pub(crate) struct Bucket(i32, u32, u32);
 
 impl Counted {
     fn new(rule: Rule, keep: &Keep) -> Self {
@@ -84,7 +84,7 @@ impl Counted {
 }
 
 /// The bucket that a clock's reading lies in; none for the rule that has no calendar.
-fn bucket(rule: Rule, clock: NaiveDateTime) -> Option<Bucket> {
+pub(crate) fn bucket(rule: Rule, clock: NaiveDateTime) -> Option<Bucket> {
     let date = clock.date();
     Some(match rule {
         Rule::Last => return None,
@@ -124,7 +124,7 @@ impl Horizon {
 /// The instant a span before another: years, months and days on the zone's calendar, at the same time of
 /// the clock, then hours of real time. A day that a month does not have is counted on from its end: a
 /// month before 31 March is 3 March, or 2 March in a leap year. None where that is before all calendars.
-fn back(instant: DateTime<Utc>, span: Within, zone: Tz) -> Option<DateTime<Utc>> {
+pub(crate) fn back(instant: DateTime<Utc>, span: Within, zone: Tz) -> Option<DateTime<Utc>> {
     let clock = instant.with_timezone(&zone).naive_local();
     let months = i64::from(clock.year()) * 12 + i64::from(clock.month0())
         - i64::from(span.years) * 12

@@ -5,6 +5,7 @@
 
 use scenarios::{Region, TWO_INSTANCES, daily};
 use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
 
 #[test]
@@ -57,6 +58,80 @@ fn a_new_day_is_a_new_slot() {
     let next = region.backup(daily());
     assert_eq!(next["status"], "done", "{next}");
     assert_eq!(region.snapshots().len(), 8);
+}
+
+#[test]
+fn a_day_whose_firings_were_missed_is_caught_up_once() {
+    let Some(region) = Region::with_disks(TWO_INSTANCES) else { return };
+    region.backup(daily());
+    // A day on, and five hours in which no event comes.
+    region.advance(86_400);
+    region.advance(5 * 3_600);
+    let late = region.backup(daily());
+    assert_eq!(late["status"], "done", "{late}");
+    region.advance(3_600);
+    let again = region.backup(daily());
+    // From seven in the evening on, the next hours are the next day's.
+    let days: BTreeSet<String> =
+        region.snapshots().into_iter().map(|snapshot| snapshot.tags["stillframe:slot"].clone()).collect();
+    assert_eq!(region.snapshots().len(), 4 * days.len(), "{again}");
+    assert!(days.contains(late["slot"].as_str().expect("a slot")), "{days:?}");
+}
+
+#[test]
+fn hours_that_were_missed_are_over_and_the_present_one_is_made_once() {
+    let Some(region) = Region::with_disks(TWO_INSTANCES) else { return };
+    let mut hourly = daily();
+    hourly["policy"] = json!("hourly");
+    hourly["every"] = json!("hour");
+    region.backup(hourly.clone());
+    region.advance(5 * 3_600);
+    let late = region.backup(hourly.clone());
+    assert_eq!(late["status"], "done", "{late}");
+    assert_eq!(region.snapshots().len(), 8, "one set for the hour that is, none for those that were");
+}
+
+#[test]
+fn a_slot_that_one_instance_missed_is_finished_an_hour_later() {
+    let Some(region) = Region::with_disks(TWO_INSTANCES) else { return };
+    let mut policy = daily();
+    policy["on_failure"] = json!("skip");
+    let (done, missed) = ("i-0aaaaaaaaaaaaaaa1", "i-0bbbbbbbbbbbbbbb2");
+    region.faults(&json!({
+        "op": "Invoke", "fault": "error500", "times": 500, "function": "signal", "caller": missed
+    }));
+    let half = region.backup(policy.clone());
+    assert_eq!(half["failures"][0]["instance"], missed, "{half}");
+    assert_eq!(region.snapshots().len(), 2, "{half}");
+    region.clear_faults();
+    region.settle_down();
+
+    region.advance(60);
+    let rest = region.backup(policy.clone());
+    assert_eq!(rest["status"], "done", "{rest}");
+    assert_eq!(rest["skipped"].as_array().map(Vec::len), Some(2), "what is done stays: {rest}");
+    let mut by_instance: BTreeMap<String, usize> = BTreeMap::new();
+    for snapshot in region.snapshots() {
+        *by_instance.entry(snapshot.tags["stillframe:instance"].clone()).or_default() += 1;
+    }
+    assert_eq!(by_instance, [(done.to_owned(), 2), (missed.to_owned(), 2)].into(), "{rest}");
+    assert_eq!(region.backup(policy)["status"], "nothing-to-do");
+}
+
+#[test]
+fn of_a_set_with_one_failed_snapshot_that_volume_alone_is_made_again() {
+    let Some(region) = Region::with_disks(TWO_INSTANCES) else { return };
+    region.backup(daily());
+    let failed = region.snapshots().remove(0);
+    region.set_snapshot_state(&failed.id, "error");
+    region.advance(60);
+    let again = region.backup(daily());
+    assert_eq!(again["status"], "done", "{again}");
+    let snapshots = region.snapshots();
+    assert_eq!(snapshots.len(), 5, "{again}");
+    let of_volume: Vec<_> = snapshots.iter().filter(|one| one.volume == failed.volume).collect();
+    assert_eq!(of_volume.len(), 2, "{again}");
+    assert!(of_volume.iter().any(|one| one.state != "error" && one.label == "filesystem"), "{of_volume:?}");
 }
 
 #[test]
