@@ -8,9 +8,7 @@ use crate::{
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
-use stillframe_plan::{
-    Explanation, Keep, Observed, Policy, PolicyStatus, explain, fitting_lines, status,
-};
+use stillframe_plan::{Explanation, Keep, Observed, Policy, PolicyStatus, explain, fitting_lines, status};
 
 /// Most bytes of an answer's data. Lambda carries 6 MB; a snapshot takes some hundred bytes, so of more than
 /// about 8,000 those that matter least are left out.

@@ -130,7 +130,11 @@ impl fmt::Display for DryRun<'_> {
         }
         for unsettled in &plan.unsettled {
             let count = unsettled.snapshots.len();
-            writeln!(f, "settle first: {count} snapshots of {} from run {}", unsettled.target, unsettled.run)?;
+            writeln!(
+                f,
+                "settle first: {count} snapshots of {} from run {}",
+                unsettled.target, unsettled.run
+            )?;
         }
         let mut warnings: Vec<String> = Vec::new();
         for warning in plan.warnings.iter().chain(&self.prune.warnings).map(ToString::to_string) {

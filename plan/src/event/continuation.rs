@@ -21,6 +21,9 @@ pub struct Continuation {
 
 impl Continuation {
     pub(super) fn read(value: &Value, policy: &Policy) -> Result<Self, PolicyError> {
+        if !value.is_object() {
+            return Err(reading::wrong("continue", "it has to be a JSON object", value));
+        }
         let read: Self = reading::read(value, "continue")?;
         // Beyond these years a calendar comes to its end.
         if !(1970..10_000).contains(&read.began_at.year()) {

@@ -155,7 +155,10 @@ mod tests {
     fn an_event_says_what_to_do() {
         let action = |more: Value| Event::read(with(&more)).map(|event| event.action);
         assert_eq!(action(json!({"action": "backup"})), Ok(Action::Backup));
-        assert_eq!(action(json!({"action": null, "keep_instead": null, "continue": null})), Ok(Action::Backup));
+        assert_eq!(
+            action(json!({"action": null, "keep_instead": null, "continue": null})),
+            Ok(Action::Backup)
+        );
         assert_eq!(action(json!({"action": "status"})), Ok(Action::Status));
         assert_eq!(action(json!({"action": "explain"})), Ok(Action::Explain { keep_instead: None }));
         assert_eq!(

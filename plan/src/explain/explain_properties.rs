@@ -63,7 +63,8 @@ fn any_case() -> impl Strategy<Value = Case> {
         "2026-04-04T14:40:00Z",
     ]);
     let span = proptest::sample::select(vec![3_000_i64, 30_000, 600_000]);
-    let points = span.prop_flat_map(|span| proptest::collection::vec((0..span, 1_u8..4, any::<bool>()), 1..25));
+    let points =
+        span.prop_flat_map(|span| proptest::collection::vec((0..span, 1_u8..4, any::<bool>()), 1..25));
     let own = proptest::option::weighted(0.3, any_keep().prop_map(|keep| keep_tag(&keep)));
     (any_keep(), every, zone, now, points, 1_u32..4, own).prop_map(
         |(keep, every, timezone, now, mut points, min, own_rules)| {
@@ -113,14 +114,19 @@ fn observed(case: &Case) -> Observed {
 
 /// Deletes what `prune` says.
 fn pruned(policy: &Policy, observed: &mut Observed) -> BTreeSet<SnapshotId> {
-    let gone: BTreeSet<SnapshotId> =
-        prune(policy, observed).deletions().flat_map(|point| point.snapshots.iter().copied().cloned()).collect();
+    let gone: BTreeSet<SnapshotId> = prune(policy, observed)
+        .deletions()
+        .flat_map(|point| point.snapshots.iter().copied().cloned())
+        .collect();
     observed.snapshots.retain(|snapshot| !gone.contains(&snapshot.id));
     gone
 }
 
 /// When each snapshot is deleted, and when the last run was.
-fn carried_out(policy: &Policy, mut observed: Observed) -> (BTreeMap<SnapshotId, DateTime<Utc>>, DateTime<Utc>) {
+fn carried_out(
+    policy: &Policy,
+    mut observed: Observed,
+) -> (BTreeMap<SnapshotId, DateTime<Utc>>, DateTime<Utc>) {
     let now = observed.now;
     let slot = Slot::of(policy.every, policy.timezone, now);
     let mut gone: BTreeMap<SnapshotId, DateTime<Utc>> =

@@ -8,7 +8,9 @@ use serde_json::json;
 /// A good snapshot of `vol-1`, so many days old.
 fn good(days: i64) -> Snapshot {
     let run = format!("daily/d{days:02}/r");
-    snapshot(&format!("snap-{days:02}"), "vol-1", &run, days_ago(days)).labelled("filesystem").naming(&["vol-1"])
+    snapshot(&format!("snap-{days:02}"), "vol-1", &run, days_ago(days))
+        .labelled("filesystem")
+        .naming(&["vol-1"])
 }
 
 fn seen(snapshots: impl IntoIterator<Item = Snapshot>) -> Observed {
@@ -79,7 +81,10 @@ fn other_rules_are_compared() {
     let totals = told.totals;
     assert_eq!(totals, ExplainTotals { snapshots: 7, kept: 4, deleted: 3, ..totals });
     let json = serde_json::to_value(&told.snapshots[2]).unwrap();
-    assert_eq!(json["decision"]["keep"]["by"][0], json!({"rule": {"rule": "last", "number": 3, "of": 4, "oldest": false}}));
+    assert_eq!(
+        json["decision"]["keep"]["by"][0],
+        json!({"rule": {"rule": "last", "number": 3, "of": 4, "oldest": false}})
+    );
     assert_eq!(json["decision"]["keep"]["until"], json!({"at": "2026-11-24T01:00:00Z"}));
     assert_eq!(json["instead"]["change"], "deletes");
 }
@@ -117,7 +122,8 @@ fn where_nothing_follows_and_where_a_guard_holds_no_date_is_told() {
     let mut locked = seen((0..2).map(good));
     locked.locked.insert("snap-01".into());
     assert_eq!(decision(&explain(&policy, None, &locked), "snap-01"), "keep: locked, until not foreseen");
-    let failed = seen([good(0), snapshot("snap-e", "vol-1", "daily/e/r", now()).in_state(SnapshotState::Error)]);
+    let failed =
+        seen([good(0), snapshot("snap-e", "vol-1", "daily/e/r", now()).in_state(SnapshotState::Error)]);
     let told = explain(&policy, None, &failed);
     assert_eq!(decision(&told, "snap-e"), "keep: failed lately, until 2026-11-23T01:00Z");
 }
@@ -161,6 +167,9 @@ fn what_does_not_fit_is_left_out_and_counted() {
     assert_eq!(short.totals, told.totals);
     // What the other rules delete is told before anything else.
     let shown: Vec<&str> = short.snapshots.iter().map(|one| one.snapshot.as_str()).collect();
-    assert!(shown.contains(&"snap-48") && shown.contains(&"snap-49") && shown.contains(&"snap-00"), "{short}");
+    assert!(
+        shown.contains(&"snap-48") && shown.contains(&"snap-49") && shown.contains(&"snap-00"),
+        "{short}"
+    );
     assert!(short.to_string().contains("of 60 snapshots are shown"), "{short}");
 }

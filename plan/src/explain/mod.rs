@@ -57,7 +57,9 @@ pub fn explain(policy: &Policy, keep_instead: Option<&Keep>, observed: &Observed
         }
     }
     // The points stand newest first, and in each lineage they stay so.
-    snapshots.sort_by(|(a, x), (b, y)| (names.get(*a as usize), a, &y.instant).cmp(&(names.get(*b as usize), b, &x.instant)));
+    snapshots.sort_by(|(a, x), (b, y)| {
+        (names.get(*a as usize), a, &y.instant).cmp(&(names.get(*b as usize), b, &x.instant))
+    });
     let snapshots: Vec<Explained> = snapshots.into_iter().map(|(_, one)| one).collect();
     Explanation {
         policy: policy.name.clone(),

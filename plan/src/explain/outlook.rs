@@ -99,8 +99,12 @@ impl Outlook {
             KeepReason::NoNewerGood | KeepReason::Paused(_) if !self.goes_on => {
                 Until::Unforeseen(Unforeseen::NothingFollows)
             }
-            KeepReason::Rules(kept_by) => self.until_let_go(timeline, policy, future, (place, point), rank, kept_by),
-            KeepReason::Min { .. } => timeline.further(future, policy.min.saturating_add(1).saturating_sub(rank)),
+            KeepReason::Rules(kept_by) => {
+                self.until_let_go(timeline, policy, future, (place, point), rank, kept_by)
+            }
+            KeepReason::Min { .. } => {
+                timeline.further(future, policy.min.saturating_add(1).saturating_sub(rank))
+            }
             KeepReason::NoNewerGood | KeepReason::Paused(_) => timeline.further(future, 1),
             // Whatever else keeps it is a guard: lifted by somebody, at some time.
             _ => Until::Unforeseen(Unforeseen::Guarded),

@@ -80,7 +80,8 @@ impl Need {
                 let days = |count: u32, length: i64| i64::from(count) * length;
                 let days = days(span.years, 366) + days(span.months, 31) + days(span.days, 1) + 40;
                 let ahead = TimeDelta::try_days(days).zip(TimeDelta::try_hours(i64::from(span.hours)));
-                let end = ahead.and_then(|(days, hours)| now.checked_add_signed(days)?.checked_add_signed(hours));
+                let end =
+                    ahead.and_then(|(days, hours)| now.checked_add_signed(days)?.checked_add_signed(hours));
                 need.within = need.within.max(end.unwrap_or(need.horizon));
             }
         }
@@ -180,14 +181,19 @@ impl Timeline {
             // The next one takes its place as the newest of their bucket. The oldest of all stays while
             // the rule has room.
             let room = if is_oldest { count.saturating_sub(1) } else { 0 };
-            return if room == 0 { self.at(future.first) } else { self.bucket_begins(found.rule, future, room) };
+            return if room == 0 {
+                self.at(future.first)
+            } else {
+                self.bucket_begins(found.rule, future, room)
+            };
         }
         self.bucket_begins(found.rule, future, count.saturating_add(1).saturating_sub(found.number))
     }
 
     /// Whether the next restore point lies in another bucket than the newest good one.
     fn next_begins_bucket(&self, rule: Rule, future: Future) -> bool {
-        let bucket_of = |instant: DateTime<Utc>| bucket(rule, instant.with_timezone(&self.zone).naive_local());
+        let bucket_of =
+            |instant: DateTime<Utc>| bucket(rule, instant.with_timezone(&self.zone).naive_local());
         let newest = bucket_of(future.newest_good);
         let next = self.instants.get(future.first).copied().and_then(bucket_of);
         newest.is_none() || newest != next
@@ -205,20 +211,22 @@ impl Timeline {
     /// When the newest has become so young that the span before it leaves this instant out.
     fn of_within(&self, span: Within, future: Future, instant: DateTime<Utc>) -> Until {
         let rest = self.instants.get(future.first..).unwrap_or_default();
-        let leaves_out = |newest: &DateTime<Utc>| {
-            back(*newest, span, self.zone).is_some_and(|horizon| instant <= horizon)
-        };
+        let leaves_out =
+            |newest: &DateTime<Utc>| back(*newest, span, self.zone).is_some_and(|horizon| instant <= horizon);
         // A month before the end of a month may be a later day than a month before the next day; what is let
         // go once is gone, so the days around the one found are looked at as well.
         let around = rest.partition_point(|newest| !leaves_out(newest));
         let from = rest.partition_point(|earlier| {
             rest.get(around).is_some_and(|found| *found - *earlier > TimeDelta::days(5))
         });
-        let first = rest.iter().skip(from).position(leaves_out).map_or(usize::MAX, |at| future.first + from + at);
+        let first =
+            rest.iter().skip(from).position(leaves_out).map_or(usize::MAX, |at| future.first + from + at);
         self.at(first)
     }
 
     fn at(&self, place: usize) -> Until {
-        self.instants.get(place).map_or(Until::Beyond { years: FORESIGHT_YEARS }, |instant| Until::At(*instant))
+        self.instants
+            .get(place)
+            .map_or(Until::Beyond { years: FORESIGHT_YEARS }, |instant| Until::At(*instant))
     }
 }

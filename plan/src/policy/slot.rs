@@ -188,8 +188,8 @@ fn first_instant(
 }
 
 #[cfg(test)]
-#[path = "slot_tests.rs"]
-mod tests;
-#[cfg(test)]
 #[path = "slot_firings_tests.rs"]
 mod firings;
+#[cfg(test)]
+#[path = "slot_tests.rs"]
+mod tests;

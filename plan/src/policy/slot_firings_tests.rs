@@ -78,7 +78,11 @@ fn every_day_gets_exactly_one_restore_point_whatever_the_clock_does() {
             let made = fired(Every::Day, zone, first, 24 * 7, |_| false);
             let days: Vec<String> = made.iter().map(|(slot, _)| slot.clone()).collect();
             let last = first + TimeDelta::hours(24 * 7 - 1);
-            assert_eq!(days, dates_shown(zone, first, last), "{zone} around {day}, firing at minute {minute}");
+            assert_eq!(
+                days,
+                dates_shown(zone, first, last),
+                "{zone} around {day}, firing at minute {minute}"
+            );
             for pair in made.windows(2) {
                 let apart = (pair[1].1 - pair[0].1).num_hours();
                 assert!(apart <= 26, "{zone}: {apart} hours between {:?} and {:?}", pair[0], pair[1]);

@@ -2,7 +2,9 @@
 //! `retention`.
 
 use crate::retention::Rule;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde::de::{Error as _, IgnoredAny};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -49,11 +51,14 @@ struct Rules {
     monthly: u32,
     yearly: u32,
     within: Option<Within>,
+    /// What this version does not know. That there is such a place also makes a list no set of rules.
+    #[serde(flatten)]
+    _unknown: BTreeMap<String, IgnoredAny>,
 }
 
 impl<'de> Deserialize<'de> for Keep {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Rules { last, hourly, daily, weekly, monthly, yearly, within } =
+        let Rules { last, hourly, daily, weekly, monthly, yearly, within, .. } =
             Rules::deserialize(deserializer)?;
         let keep = Self { last, hourly, daily, weekly, monthly, yearly, within };
         if keep.is_empty() {

@@ -138,9 +138,10 @@ fn never_backed_up(
     let holds = |member: &&Member<'_>| member.state == crate::SnapshotState::Completed;
     let members = history.points.iter().flat_map(|point| point.members());
     let backed_up: BTreeSet<&VolumeId> = members.filter(holds).map(|member| &member.volume).collect();
-    let never = selected.volumes.values().filter(|(volume, _)| {
-        selected.is_backed_up(&volume.id) && !backed_up.contains(&volume.id)
-    });
+    let never = selected
+        .volumes
+        .values()
+        .filter(|(volume, _)| selected.is_backed_up(&volume.id) && !backed_up.contains(&volume.id));
     never
         .map(|(volume, instance)| NeverBackedUp {
             volume: volume.id.clone(),

@@ -6,7 +6,9 @@ use insta::assert_snapshot;
 use serde_json::json;
 
 fn good(id: &str, volume: &str, days: i64) -> Snapshot {
-    snapshot(id, volume, &format!("daily/d{days}/{volume}"), days_ago(days)).labelled("filesystem").naming(&[volume])
+    snapshot(id, volume, &format!("daily/d{days}/{volume}"), days_ago(days))
+        .labelled("filesystem")
+        .naming(&[volume])
 }
 
 /// Everything that can be told, once.

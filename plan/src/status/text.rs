@@ -54,7 +54,8 @@ impl fmt::Display for PolicyStatus {
             writeln!(f, "{says}: {} ({})", silent.instance, volumes.join(", "))?;
         }
         if !self.lineages.is_empty() {
-            let head = ["lineage", "newest good", "age", "label", "size", "snapshot", "rehearsed", "standing"];
+            let head =
+                ["lineage", "newest good", "age", "label", "size", "snapshot", "rehearsed", "standing"];
             writeln!(f, "\n{}", table(head, self.lineages.iter().map(line).collect()))?;
         }
         if !self.snapshots.is_empty() {
@@ -90,7 +91,9 @@ fn line(one: &LineageStatus) -> [String; 8] {
         good.map_or_else(dash, |good| age(good.age_s)),
         good.map_or_else(dash, |good| good.label.to_string()),
         good.map_or_else(dash, |good| format!("{} GiB", good.size_gib)),
-        good.map_or_else(dash, |good| good.snapshots.iter().map(|id| id.as_str()).collect::<Vec<_>>().join(", ")),
+        good.map_or_else(dash, |good| {
+            good.snapshots.iter().map(|id| id.as_str()).collect::<Vec<_>>().join(", ")
+        }),
         rehearsed.unwrap_or_else(dash),
         one.standing.as_str().to_owned(),
     ]

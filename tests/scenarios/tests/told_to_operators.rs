@@ -83,8 +83,12 @@ fn what_explain_foretells_comes_true() {
         .collect();
     assert_eq!(doomed.len(), 4, "{answer}");
     let result = region.backup(policy);
-    let mut pruned: Vec<String> =
-        result["pruned"].as_array().expect("a list").iter().map(|id| id.as_str().expect("an id").to_owned()).collect();
+    let mut pruned: Vec<String> = result["pruned"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|id| id.as_str().expect("an id").to_owned())
+        .collect();
     pruned.sort();
     let mut doomed = doomed;
     doomed.sort();
@@ -160,5 +164,8 @@ fn a_wrong_question_is_one_error_that_names_field_and_value() {
             assert!(error.replace('\\', "").contains(name), "{event} gives {error:?}, which lacks {name}");
         }
     }
-    assert_eq!(region.calls("PutParameter") + region.calls("CreateSnapshots") + region.calls("CreateTags"), 0);
+    assert_eq!(
+        region.calls("PutParameter") + region.calls("CreateSnapshots") + region.calls("CreateTags"),
+        0
+    );
 }
