@@ -194,10 +194,10 @@ fn check(start: &Value, rows: &[(&str, Value, &str)]) {
         let row = format!("{field} = {value}");
         let error =
             Event::read(event.clone()).err().unwrap_or_else(|| panic!("{row} is accepted")).to_string();
-        let head = field.split('.').next().unwrap();
-        // Of a map the error may name the entry: `select.tag:a`.
+        // Of a list or a map the error may name the entry: `lineage[0]`, `select.tag:a`.
+        let named_so = |end: &str| error.contains(&format!("field `{field}{end}"));
         assert!(
-            error.contains(&format!("`{field}`")) || error.contains(&format!("`{head}.")),
+            ["`", ".", "["].into_iter().any(named_so),
             "{row} gives {error:?}, which does not name the field"
         );
         assert!(error.contains(named), "{row} gives {error:?}, which does not show {named}");

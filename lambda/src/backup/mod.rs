@@ -146,7 +146,7 @@ impl BackupFunction {
         let event = Event::read(event)?;
         let ask = Ask { observe: &self.hands.eyes.observe, clock: self.hands.config.clock };
         let answer = match &event.action {
-            Action::Backup => return Ok(Outcome::Run(Box::new(self.run(event, ends).await?))),
+            Action::Backup => return Ok(Outcome::Run(Box::new(Box::pin(self.run(event, ends)).await?))),
             Action::Explain { keep_instead } => ask.explain(&event.policy, keep_instead.as_ref()).await,
             Action::Status => ask.status(&event.policy).await,
         };

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use stillframe_lambda::aws::Account;
-use stillframe_lambda::backup::{BackupFunction, RunReport};
+use stillframe_lambda::backup::{self, BackupFunction, RunReport};
 use stillframe_lambda::config::Config;
 use stillframe_lambda::signal::SignalFunction;
 use stillframe_lambda::timer;
@@ -206,15 +206,19 @@ async fn back_up(function: &BackupFunction, job: &Job, ended: &Mutex<Vec<Ended>>
         }
         Some(Err(unfit)) => {
             let text = unfit.to_string();
-            (Err(FunctionError::new("BadEvent", &text)), Err(text))
+            (Err(FunctionError::new(unfit.error_type(), &text)), Err(text))
         }
-        Some(Ok(report)) => {
-            let answer = serde_json::to_vec(&report).unwrap_or_default();
+        Some(Ok(result)) => {
+            let answer = serde_json::to_vec(&result).unwrap_or_default();
             if answer.len() > LARGEST_EVENT {
                 let text = format!("Response payload size ({} bytes) exceeded maximum allowed", answer.len());
                 (Err(FunctionError::new("Function.ResponseSizeTooLarge", &text)), Err(text))
             } else {
-                (Ok(answer), Ok(Box::new(report)))
+                let report = match result {
+                    backup::Outcome::Run(report) => Ok(report),
+                    backup::Outcome::Answer(_) => Err("the event asked something".to_owned()),
+                };
+                (Ok(answer), report)
             }
         }
     };
