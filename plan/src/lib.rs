@@ -1,6 +1,7 @@
 //! What Stillframe decides: which volumes to back up now and how ([`plan`]), what may be claimed of the
-//! snapshots afterwards ([`settle`]), which of the old ones to delete ([`prune`]). It also tells operators why
-//! and for how long a snapshot is kept ([`explain`]), and how each lineage stands ([`status`]).
+//! snapshots afterwards ([`settle`]), which of the old ones to delete ([`prune`]), what is done to bring
+//! volumes back ([`restore`]). It also tells operators why and for how long a snapshot is kept ([`explain`]),
+//! and how each lineage stands ([`status`]).
 //!
 //! Pure: policy and observation in, decision with its reasons out. This crate has no clock, no random
 //! numbers, no environment, no files, no network and no AWS; its `clippy.toml` sees to that.
@@ -19,6 +20,7 @@ mod backup;
 mod dry_run;
 mod explain;
 mod prune;
+mod restore;
 mod settle;
 mod status;
 mod warning;
@@ -38,6 +40,7 @@ pub use history::{
 pub use observed::*;
 pub use policy::{Every, MAX_FREEZE_MS, OnFailure, Policy, PolicyError, Selection, Slot};
 pub use prune::*;
+pub use restore::*;
 pub use retention::{Keep, KeepTagError, KeptBy, Match, Rule, Within, retain};
 pub use room::fitting_lines;
 pub use settle::*;

@@ -153,10 +153,32 @@ impl<'a> RestorePoint<'a> {
     /// better. A volume attached after the plan is not named.
     #[must_use]
     pub fn is_as_asked(&self, policy: &Policy, member: &Member<'_>) -> bool {
-        policy.is_satisfied_by(member.label)
-            || (self.frozen.is_some_and(|label| policy.is_satisfied_by(label))
+        self.is_at_least(policy.consistency, member)
+    }
+
+    /// The same for a consistency that no policy asks for.
+    #[must_use]
+    pub fn is_at_least(&self, wanted: Consistency, member: &Member<'_>) -> bool {
+        member.label >= wanted
+            || (self.frozen.is_some_and(|label| label >= wanted)
                 && self.layouts().all(Option::is_some)
                 && self.records_of(&member.volume).next().is_some())
+    }
+
+    /// Volumes that its manifest names and of which it has no snapshot; none where it cannot be read.
+    #[must_use]
+    pub fn lacks(&self) -> Option<Vec<VolumeId>> {
+        let mut lacking = Vec::new();
+        for layout in self.layouts() {
+            for record in layout.as_ref()? {
+                let there = self.members().iter().any(|member| member.volume == record.volume);
+                if !there && !lacking.contains(&record.volume) {
+                    lacking.push(record.volume.clone());
+                }
+            }
+        }
+        lacking.sort();
+        Some(lacking)
     }
 
     /// Where a file system of the volume was mounted, as far as the set knows: of several mount points
@@ -167,7 +189,8 @@ impl<'a> RestorePoint<'a> {
         mounts.filter(|mount| !mount.is_empty()).min()
     }
 
-    fn records_of<'b>(&'b self, volume: &'b VolumeId) -> impl Iterator<Item = &'b Record> {
+    /// What its members say of one volume.
+    pub(crate) fn records_of<'b>(&'b self, volume: &'b VolumeId) -> impl Iterator<Item = &'b Record> {
         let records = self.layouts().filter_map(Option::as_ref).flatten();
         records.filter(move |record| &record.volume == volume)
     }

@@ -1,0 +1,137 @@
+//! From which set each volume comes: one set for all of them, or, where the spec says `mixed`, the best one
+//! for each mount point; blank where there is none and the spec allows it.
+
+use crate::restore::choice::{judge, known_mounts};
+use crate::restore::content::{Candidate, Held};
+use crate::restore::present::Present;
+use crate::restore::reason::{PassedOver, Refusal};
+use crate::restore::{Scene, Spec, VolumeSpec};
+
+/// One volume to be had.
+#[derive(Debug, Clone)]
+pub(super) struct Pick<'c> {
+    /// The set and the volume of it; none for a blank one.
+    pub(super) from: Option<(usize, &'c Held)>,
+    /// The entries of the spec that it serves; none where the layout says it all.
+    pub(super) specs: Vec<&'c VolumeSpec>,
+}
+
+/// Chooses; keeps what it passed over.
+pub(super) struct Choice<'c, 'a> {
+    pub(super) spec: &'c Spec,
+    pub(super) scene: &'a Scene,
+    pub(super) candidates: &'c [Candidate<'a>],
+    pub(super) present: &'c Present<'c>,
+    pub(super) passed_over: Vec<PassedOver>,
+}
+
+impl<'c> Choice<'c, '_> {
+    /// Everything that is wanted.
+    pub(super) fn all(&mut self) -> Result<Vec<Pick<'c>>, Refusal> {
+        let volumes: Vec<&'c VolumeSpec> = self.spec.volumes.iter().collect();
+        if self.spec.mixed && !volumes.is_empty() {
+            let mut picks = Vec::new();
+            for volume in volumes {
+                picks.extend(self.one_set(&[volume])?);
+            }
+            return Ok(merged(picks));
+        }
+        if volumes.is_empty() {
+            return match self.newest(None) {
+                Some((at, needed)) => Ok(picks_of(at, needed, &[])),
+                None if self.spec.blank => Err(Refusal::BlankWithoutVolumes),
+                None => Err(self.none()),
+            };
+        }
+        self.one_set(&volumes)
+    }
+
+    /// All of these from one set; those that no set of the lineage ever knew may be blank beside it.
+    fn one_set(&mut self, volumes: &[&'c VolumeSpec]) -> Result<Vec<Pick<'c>>, Refusal> {
+        let blank = |volume: &VolumeSpec| self.spec.may_be_blank(volume);
+        if let Some((at, needed)) = self.newest(Some(volumes)) {
+            return Ok(picks_of(at, needed, volumes));
+        }
+        let known = known_mounts(self.candidates);
+        let (old, new): (Vec<&VolumeSpec>, Vec<&VolumeSpec>) =
+            volumes.iter().partition(|volume| known.contains(volume.mounted_in_set_at()) || !blank(volume));
+        if !old.is_empty()
+            && !new.is_empty()
+            && let Some((at, needed)) = self.newest(Some(&old))
+        {
+            let mut picks = picks_of(at, needed, &old);
+            picks.extend(new.into_iter().map(|volume| Pick { from: None, specs: vec![volume] }));
+            return Ok(picks);
+        }
+        if volumes.iter().all(|volume| blank(volume)) {
+            return Ok(volumes.iter().map(|volume| Pick { from: None, specs: vec![volume] }).collect());
+        }
+        Err(self.none())
+    }
+
+    fn none(&self) -> Refusal {
+        if self.candidates.is_empty() {
+            Refusal::NoSet { filter: self.scene.filter(self.spec) }
+        } else {
+            Refusal::NoneUsable
+        }
+    }
+
+    /// The newest set that holds all of these: before any other one that an interrupted try has attached
+    /// volumes of.
+    fn newest(&mut self, wanted: Option<&[&VolumeSpec]>) -> Option<(usize, Vec<&'c Held>)> {
+        let begun = self.present.begun();
+        let candidates = self.candidates.iter().enumerate();
+        let is_begun = |candidate: &Candidate<'_>| begun.contains(candidate.point.run.as_str());
+        let (first, then): (Vec<_>, Vec<_>) = candidates.partition(|(_, candidate)| is_begun(candidate));
+        for (at, candidate) in first {
+            if let Ok(needed) = judge(self.spec, self.scene, candidate, wanted) {
+                return Some((at, needed));
+            }
+        }
+        for (at, candidate) in then {
+            match judge(self.spec, self.scene, candidate, wanted) {
+                Ok(needed) => return Some((at, needed)),
+                Err(reason) => self.pass_over(candidate, reason),
+            }
+        }
+        None
+    }
+
+    fn pass_over(&mut self, candidate: &Candidate<'_>, reason: crate::restore::PassReason) {
+        let point = &candidate.point;
+        if self.passed_over.iter().any(|set| set.run == point.run && set.target == point.target) {
+            return;
+        }
+        self.passed_over.push(PassedOver {
+            run: point.run.clone(),
+            target: point.target.clone(),
+            started_at: point.started_at,
+            reason,
+        });
+    }
+}
+
+fn picks_of<'c>(at: usize, needed: Vec<&'c Held>, volumes: &[&'c VolumeSpec]) -> Vec<Pick<'c>> {
+    let serves = |held: &Held| {
+        let wanted = volumes.iter().copied();
+        wanted.filter(|volume| held.mounts.contains_key(volume.mounted_in_set_at())).collect()
+    };
+    needed.into_iter().map(|held| Pick { specs: serves(held), from: Some((at, held)) }).collect()
+}
+
+/// A volume that serves several mount points of one set is one volume.
+fn merged(picks: Vec<Pick<'_>>) -> Vec<Pick<'_>> {
+    let mut merged: Vec<Pick<'_>> = Vec::new();
+    for pick in picks {
+        let same = |other: &&mut Pick<'_>| match (&other.from, &pick.from) {
+            (Some((set, held)), Some((its_set, its))) => set == its_set && held.source == its.source,
+            _ => false,
+        };
+        match merged.iter_mut().find(same) {
+            Some(other) => other.specs.extend(pick.specs),
+            None => merged.push(pick),
+        }
+    }
+    merged
+}
