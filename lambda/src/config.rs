@@ -7,6 +7,9 @@ pub const FREEZE_DOCUMENT: &str = "Stillframe-Freeze";
 /// SSM document that thaws, the last resort.
 pub const THAW_DOCUMENT: &str = "Stillframe-Thaw";
 
+/// SSM document that mounts.
+pub const MOUNT_DOCUMENT: &str = "Stillframe-Mount";
+
 /// The surroundings.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -42,6 +45,12 @@ impl Config {
     #[must_use]
     pub fn key_parameter(&self) -> String {
         format!("{}/signing-key", self.parameter_prefix)
+    }
+
+    /// Name of the parameter that holds a restore's spec.
+    #[must_use]
+    pub fn restore_parameter(&self, name: &str) -> String {
+        format!("{}/restore/{name}", self.parameter_prefix)
     }
 
     /// Path of a policy's leases.

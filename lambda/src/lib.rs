@@ -9,6 +9,7 @@ pub mod clock;
 pub mod config;
 pub mod function;
 pub mod metrics;
+pub mod restore;
 pub mod signal;
 pub mod signing_key;
 pub mod timer;

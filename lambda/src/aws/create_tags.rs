@@ -1,9 +1,9 @@
-//! `CreateTags`: the promotion of labels. Sets what is set already, so the SDK may repeat it.
+//! `CreateTags`: the promotion of labels, the mark on volumes that are in use. Sets what is set already, so the SDK may repeat it.
 
 use super::{Account, CallError};
 use aws_sdk_ec2::types::Tag;
 use std::collections::BTreeMap;
-use stillframe_plan::SnapshotId;
+use stillframe_plan::{SnapshotId, VolumeId};
 
 /// Most resources of one call.
 pub const MOST_IDS: usize = 1_000;
@@ -30,9 +30,25 @@ impl CreateTags {
         snapshots: &[SnapshotId],
         tags: &BTreeMap<String, String>,
     ) -> Result<(), CallError> {
+        self.on(snapshots, tags).await
+    }
+
+    /// The same on volumes.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub async fn on_volumes(
+        &self,
+        volumes: &[VolumeId],
+        tags: &BTreeMap<String, String>,
+    ) -> Result<(), CallError> {
+        self.on(volumes, tags).await
+    }
+
+    async fn on<T: ToString>(&self, ids: &[T], tags: &BTreeMap<String, String>) -> Result<(), CallError> {
         let tags: Vec<Tag> =
             tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect();
-        for batch in snapshots.chunks(MOST_IDS) {
+        for batch in ids.chunks(MOST_IDS) {
             self.client
                 .create_tags()
                 .set_resources(Some(batch.iter().map(ToString::to_string).collect()))

@@ -6,33 +6,47 @@
 //! `CreateSnapshot`, `SendCommand`: no idempotency token) is sent once; what to do about an unknown
 //! outcome is the caller's decision, who looks by run tag first.
 
+mod attach_volume;
 mod create_snapshot;
 mod create_snapshots;
 mod create_tags;
+mod create_volume;
 mod delete_snapshot;
+mod delete_volume;
+mod detach_volume;
 mod errors;
 mod guards;
 mod invocations;
 mod invoke_self;
+mod modify_instance_attribute;
 mod observe;
+mod observe_restore;
 mod observed_from_sdk;
 mod parameters;
 mod send_command;
 mod stop_history;
+mod user_data;
 mod warm_up;
 
+pub use attach_volume::{AttachVolume, Attaching};
 pub use create_snapshot::CreateSnapshot;
 pub use create_snapshots::{CreateSnapshots, MadeSnapshot, SetRequest};
 pub use create_tags::CreateTags;
+pub use create_volume::CreateVolume;
 pub use delete_snapshot::{DeleteSnapshot, Deleted};
+pub use delete_volume::DeleteVolume;
+pub use detach_volume::DetachVolume;
 pub use errors::{CallError, Cause};
 pub use guards::Guards;
 pub use invocations::{Invocation, Invocations, Stage};
 pub use invoke_self::InvokeSelf;
+pub use modify_instance_attribute::{AtTermination, ModifyInstanceAttribute};
 pub use observe::Observe;
+pub use observe_restore::ObserveRestore;
 pub use parameters::{Created, Parameters};
 pub use send_command::{SendCommand, Sent};
 pub use stop_history::StopHistory;
+pub use user_data::UserDataOf;
 pub use warm_up::WarmUp;
 
 use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
