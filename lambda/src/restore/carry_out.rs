@@ -208,8 +208,18 @@ impl Carrying<'_> {
                 Err(error) => failed = Some(Stopped::ForNow(error.to_string())),
             }
         }
+        // An earlier call whose answer was lost, or the same restore beside this one, may have attached them:
+        // then EC2 finds the volume in use, or its name, which comes to the same.
         if let Some(failed) = failed {
-            return Err(failed);
+            let seen = self.hands.observe.these(&volumes).await.unwrap_or_default();
+            let on_its_way = |id: &VolumeId| {
+                let made = seen.iter().find(|made| made.volume.id == *id);
+                let on = made.and_then(|made| made.volume.current_attachment());
+                on.is_some_and(|attachment| attachment.instance == self.plan.instance)
+            };
+            if !volumes.iter().all(on_its_way) {
+                return Err(failed);
+            }
         }
         let here = |made: &MadeVolume| is_on(made, &self.plan.instance, AttachmentState::Attached);
         self.wait(&volumes, "be attached", here).await

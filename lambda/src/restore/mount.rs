@@ -118,19 +118,16 @@ fn order(plan: &RestorePlan, ids: &[VolumeId]) -> Value {
                 .filter_map(|at| plan.volumes.get(*at))
                 .map(|volume| volume.device.as_str())
                 .collect();
-            let mut order = json!({
+            // What is null, or empty, is left to the helper.
+            let known = devices.iter().all(|device| !device.is_empty());
+            json!({
                 "volumes": volumes,
+                "devices": if known { devices } else { Vec::new() },
                 "mount_point": mount.mount_point,
+                "file_system": Some(&mount.file_system).filter(|name| !name.is_empty()),
                 "mount_options": mount.options,
                 "blank": mount.blank,
-            });
-            if devices.iter().all(|device| !device.is_empty()) {
-                order["devices"] = json!(devices);
-            }
-            if !mount.file_system.is_empty() {
-                order["file_system"] = json!(mount.file_system);
-            }
-            order
+            })
         })
         .collect();
     let run = plan.sets.first().map(|set| set.run.as_str());

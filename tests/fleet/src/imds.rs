@@ -91,6 +91,9 @@ fn value(region: &Region, instance: &str, path: &str) -> Option<String> {
         };
     }
     Some(match path {
+        // An instance without user data has no such path.
+        "user-data" if record.user_data.is_empty() => return None,
+        "user-data" => record.user_data.clone(),
         "meta-data/instance-id" => instance.to_owned(),
         "meta-data/local-ipv4" => record.address.clone(),
         "meta-data/placement/region" => region.name.clone(),

@@ -136,6 +136,9 @@ pub struct InstanceSpec {
     /// Whether it runs.
     #[serde(default)]
     pub state: PowerState,
+    /// Its user data, as the instance gets it.
+    #[serde(default)]
+    pub user_data: String,
     /// Its volumes, attached.
     #[serde(default, rename = "volume")]
     pub volumes: Vec<VolumeSpec>,

@@ -77,6 +77,19 @@ impl Region {
         rest.split('<').next().expect("an end").to_owned()
     }
 
+    /// Volumes that restores have made: how many there are, and how many of them are attached.
+    #[must_use]
+    pub fn restored_volumes(&self) -> (usize, usize) {
+        let filter = [("Filter.1.Name", "tag-key"), ("Filter.1.Value.1", "stillframe:restored-for")];
+        let found = self.ec2("DescribeVolumes", &filter);
+        (found.matches("<volumeType>").count(), found.matches("<status>attached</status>").count())
+    }
+
+    /// Writes a parameter.
+    pub fn put_parameter(&self, name: &str, value: &Value) {
+        self.ssm("PutParameter", &json!({"Name": name, "Value": value.to_string(), "Type": "String"}));
+    }
+
     /// Attaches a volume.
     pub fn attach_volume(&self, instance: &str, volume: &str, device: &str) {
         self.ec2("AttachVolume", &[("InstanceId", instance), ("VolumeId", volume), ("Device", device)]);

@@ -129,6 +129,11 @@ impl Region {
         }
     }
 
+    /// Restores; the error is the function's message.
+    pub fn try_restore(&self, event: &Value) -> Result<Value, String> {
+        self.client().invoke("restore", event).map_err(|error| error.to_string())
+    }
+
     /// Hands an event to Lambda's queue.
     pub fn invoke_async(&self, function: &str, event: &Value) {
         self.client().invoke_async(function, event).expect("the queue takes it");

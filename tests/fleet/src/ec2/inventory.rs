@@ -57,6 +57,8 @@ pub struct Instance {
     pub address: String,
     /// The boot volume's device name.
     pub root_device: String,
+    /// Its user data.
+    pub user_data: String,
     /// Ids of the volumes on it; each of these has the attachment.
     pub volumes: BTreeSet<String>,
 }
@@ -108,6 +110,8 @@ pub struct Attachment {
     pub since: DateTime<Utc>,
     /// Whether it is the boot volume.
     pub root: bool,
+    /// Whether it is deleted when its instance is terminated.
+    pub delete_on_termination: bool,
 }
 
 /// A snapshot.
@@ -179,6 +183,7 @@ impl Inventory {
                 device: volume.device.clone(),
                 since: now,
                 root: volume.root,
+                delete_on_termination: volume.root,
             };
             self.volumes.insert(volume.id.clone(), Volume::of_spec(volume, Some(attachment), now));
         }
@@ -197,6 +202,7 @@ impl Inventory {
             agent: spec.agent,
             address: address(n),
             root_device: root.map_or_else(|| "/dev/xvda".to_owned(), |volume| volume.device.clone()),
+            user_data: spec.user_data.clone(),
             volumes: spec.volumes.iter().map(|volume| volume.id.clone()).collect(),
         };
         self.instances.insert(spec.id.clone(), instance);

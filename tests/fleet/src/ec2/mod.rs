@@ -3,6 +3,7 @@
 //! The rules are pure functions on the [`Inventory`]; this file reads the action, runs the rules under
 //! the lock, has the machines do what is theirs outside of it, and writes the records.
 
+mod attributes;
 pub mod bin;
 mod describe;
 mod filter;
@@ -54,6 +55,8 @@ pub async fn serve(region: &Arc<Region>, query: Query) -> Result<Vec<Element>, A
         "ModifySnapshotTier" => tiers::modify(&mut lock(&region.inventory), query, now),
         "ListSnapshotsInRecycleBin" => bin::list(&lock(&region.inventory), query, now),
         "RestoreSnapshotFromRecycleBin" => bin::restore(&mut lock(&region.inventory), query, now),
+        "DescribeInstanceAttribute" => attributes::describe(&lock(&region.inventory), query),
+        "ModifyInstanceAttribute" => attributes::modify(&mut lock(&region.inventory), query),
         "CreateTags" => tags::create(&mut lock(&region.inventory), query),
         "DeleteTags" => tags::delete(&mut lock(&region.inventory), query),
         "CreateSnapshots" => create_snapshots(region, snapshots::Request::of_instance(query)?).await,

@@ -14,7 +14,7 @@ pub fn attachment(volume: &str, attachment: &Attachment, status: &str) -> Vec<El
         text("device", &attachment.device),
         text("status", status),
         text("attachTime", iso(attachment.since)),
-        text("deleteOnTermination", attachment.root),
+        text("deleteOnTermination", attachment.delete_on_termination),
     ]
 }
 
@@ -70,7 +70,7 @@ pub fn reservation(inventory: &Inventory, instance: &Instance) -> Vec<Element> {
             text("volumeId", &volume.id),
             text("status", "attached"),
             text("attachTime", iso(attachment.since)),
-            text("deleteOnTermination", attachment.root),
+            text("deleteOnTermination", attachment.delete_on_termination),
         ];
         vec![text("deviceName", &attachment.device), node("ebs", ebs)]
     });

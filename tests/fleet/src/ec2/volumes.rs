@@ -18,6 +18,8 @@ pub struct Creation {
     size_gib: Option<u64>,
     snapshot: Option<String>,
     volume_type: String,
+    performance: [Option<u64>; 3],
+    kms_key: Option<String>,
     tags: Vec<(String, String)>,
     client_token: Option<String>,
     dry_run: bool,
@@ -35,19 +37,21 @@ pub enum Created {
 impl Creation {
     /// Reads the request.
     pub fn read(mut query: Query) -> Result<Self, ApiError> {
+        // Performance is accepted; a loop device has the speed that it has.
+        let mut number = |name| query.number(name);
+        let performance = [number("Iops")?, number("Throughput")?, number("VolumeInitializationRate")?];
+        query.flag("Encrypted")?;
         let creation = Self {
             zone: query.required("AvailabilityZone")?,
             size_gib: query.number("Size")?,
             snapshot: query.take("SnapshotId"),
             volume_type: query.take("VolumeType").unwrap_or_else(|| "gp2".to_owned()),
+            performance,
+            kms_key: query.take("KmsKeyId"),
             tags: query.tag_specification("volume")?,
             client_token: query.take("ClientToken"),
             dry_run: query.flag("DryRun")?,
         };
-        // Performance is accepted; a loop device has the speed that it has.
-        for performance in ["Iops", "Throughput", "VolumeInitializationRate"] {
-            query.number(performance)?;
-        }
         query.finish()?;
         tags::check(&creation.tags)?;
         Ok(creation)
@@ -55,7 +59,8 @@ impl Creation {
 
     /// What must be the same when a client token comes again.
     fn fingerprint(&self) -> String {
-        format!("{} {:?} {:?} {} {:?}", self.zone, self.size_gib, self.snapshot, self.volume_type, self.tags)
+        let Self { zone, size_gib, snapshot, volume_type, performance, kms_key, tags, .. } = self;
+        format!("{:?}", (zone, size_gib, snapshot, volume_type, performance, kms_key, tags))
     }
 }
 
@@ -182,6 +187,7 @@ impl Inventory {
             device: device.to_owned(),
             since: now,
             root: device == host.root_device,
+            delete_on_termination: false,
         };
         host.volumes.insert(volume.to_owned());
         record.attachment = Some(attachment.clone());

@@ -22,7 +22,7 @@ use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 /// The functions that exist.
-pub const NAMES: [&str; 2] = ["backup", crate::caller::SIGNAL];
+pub const NAMES: [&str; 3] = ["backup", crate::caller::SIGNAL, "restore"];
 
 /// Most bytes of a synchronous event, and of an asynchronous one.
 pub(crate) const LARGEST_EVENT: usize = 6 << 20;

@@ -13,9 +13,11 @@ use std::time::Duration;
 pub type Parameters = BTreeMap<String, Vec<String>>;
 
 /// The documents of the region, by name: those that the product ships.
-const SHIPPED: [(&str, &str); 2] = [
+const SHIPPED: [(&str, &str); 4] = [
     ("Stillframe-Freeze", include_str!("../../../../infra/documents/Stillframe-Freeze.json")),
     ("Stillframe-Thaw", include_str!("../../../../infra/documents/Stillframe-Thaw.json")),
+    ("Stillframe-Mount", include_str!("../../../../infra/documents/Stillframe-Mount.json")),
+    ("Stillframe-Unmount", include_str!("../../../../infra/documents/Stillframe-Unmount.json")),
 ];
 
 /// The documents that a region has beside those that the product ships, or in their place.
