@@ -15,7 +15,7 @@ const SLACK: u64 = 2 << 20;
 const CAP_SYS_RESOURCE: u64 = 1 << 24;
 
 /// Grows the partition that the file system lies in to the end of its disk, when it is the last one and
-/// there is room. What to warn of, if anything. Nothing of the disk may be in use.
+/// there is room. What to warn of, if anything. The partition itself must not be in use.
 pub(super) fn partition(root: &Path, device: &Device, until: Boottime) -> Option<String> {
     let sysfs = Sysfs::new(root);
     let [name] = device.names.as_slice() else { return None };
@@ -32,7 +32,10 @@ pub(super) fn partition(root: &Path, device: &Device, until: Boottime) -> Option
         ));
     }
     let mut sfdisk = programs::program("sfdisk");
-    sfdisk.args(["--no-reread", "-q", "-N", &number.to_string()]).arg(root.join("dev").join(&disk));
+    // The kernel is told of this partition only, by partx: others of the disk may be in use.
+    sfdisk
+        .args(["--no-reread", "--no-tell-kernel", "-q", "-N", &number.to_string()])
+        .arg(root.join("dev").join(&disk));
     let grown = programs::run_with(&mut sfdisk, b", +\n", until).and_then(|ran| ran.ended_with(&[0]));
     let failed = |error| format!("failed to grow partition /dev/{name}: {error}");
     match grown {
