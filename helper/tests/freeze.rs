@@ -208,7 +208,7 @@ fn what_the_function_answers_instead_of_a_cut_is_never_proof() {
     let _alone = alone();
     let instance = Instance::start(&[("ext4", "a"), ("ext4", "b")]);
     type Decide = fn(&Signal) -> Reply;
-    let cases: [(&str, Decide, Reason); 9] = [
+    let cases: [(&str, Decide, Reason); 10] = [
         ("connection reset", |_| Reply::Reset, Reason::BadAnswer),
         ("function error", |_| Reply::FunctionError, Reason::BadAnswer),
         ("throttled invoke", |_| Reply::Status(429), Reason::Throttled),
