@@ -1,5 +1,7 @@
 //! The SSM documents: fit for Systems Manager, and the same in the folder and in the template.
 
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
 use deploy::{documents, infra, inline};
 use std::io::Write;
 use std::process::{Command, Stdio};

@@ -1,5 +1,7 @@
 //! Promise 5, and its like for the functions: what each role may do, and what not. `rights.txt` is the table.
 
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
 use deploy::iam::{Call, Decision, Statement, decide, rights_of};
 use deploy::infra;
 use deploy::template::Template;

@@ -1,5 +1,7 @@
 //! The template, read as CloudFormation reads it.
 
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
 use deploy::infra;
 use deploy::parameters;
 use deploy::template::{Stack, Template};

@@ -1,5 +1,7 @@
 //! The Terraform module: the template's own policies, and every document.
 
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
 use deploy::template::Template;
 use deploy::{infra, inline};
 

@@ -152,7 +152,7 @@ impl Call {
     pub(super) fn context(&self, resource: &Resource, create_action: Option<&str>) -> Context {
         let mut context = Context::new();
         let mut put = |key: String, value: &str| {
-            context.entry(key.to_lowercase()).or_insert_with(Vec::new).push(value.to_owned());
+            context.entry(key.to_lowercase()).or_default().push(value.to_owned());
         };
         put(
             "aws:RequestedRegion".to_owned(),
