@@ -261,7 +261,7 @@ fn environment_alarms_and_rights_agree_on_names() {
                 "STILLFRAME_METRICS_NAMESPACE": namespace,
             })
         );
-        for name in ["Freeze", "Thaw", "Install"] {
+        for name in ["Freeze", "Thaw", "Mount", "Unmount", "Install"] {
             let document = stack.property(&format!("{name}Document"), "/Name").unwrap();
             assert_eq!(*document, json!(format!("{documents}-{name}")));
         }
