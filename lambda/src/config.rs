@@ -2,14 +2,6 @@
 
 use crate::clock::{BadOffset, Clock, OFFSET_VARIABLE};
 
-/// SSM document that freezes.
-pub const FREEZE_DOCUMENT: &str = "Stillframe-Freeze";
-/// SSM document that thaws, the last resort.
-pub const THAW_DOCUMENT: &str = "Stillframe-Thaw";
-
-/// SSM document that mounts.
-pub const MOUNT_DOCUMENT: &str = "Stillframe-Mount";
-
 /// The surroundings.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -22,6 +14,10 @@ pub struct Config {
     pub own_function: String,
     /// Where the parameters live: `STILLFRAME_PARAMETER_PREFIX`, default `/stillframe`.
     pub parameter_prefix: String,
+    /// What the names of the SSM documents begin with: `STILLFRAME_DOCUMENT_PREFIX`, default `Stillframe`.
+    pub document_prefix: String,
+    /// The metrics' namespace: `STILLFRAME_METRICS_NAMESPACE`, default `Stillframe`.
+    pub metrics_namespace: String,
 }
 
 impl Config {
@@ -38,6 +34,8 @@ impl Config {
             signal_function: or("STILLFRAME_SIGNAL_FUNCTION", "signal"),
             own_function: or("AWS_LAMBDA_FUNCTION_NAME", "backup"),
             parameter_prefix: or("STILLFRAME_PARAMETER_PREFIX", "/stillframe"),
+            document_prefix: or("STILLFRAME_DOCUMENT_PREFIX", "Stillframe"),
+            metrics_namespace: or("STILLFRAME_METRICS_NAMESPACE", "Stillframe"),
         })
     }
 
@@ -70,6 +68,10 @@ mod tests {
         assert_eq!(config.signal_function, "signal");
         assert_eq!(config.key_parameter(), "/stillframe/signing-key");
         assert_eq!(config.lease_path("daily"), "/stillframe/lease/daily");
+        assert_eq!(
+            (config.document_prefix.as_str(), config.metrics_namespace.as_str()),
+            ("Stillframe", "Stillframe")
+        );
     }
 
     #[test]

@@ -20,6 +20,11 @@ pub struct RunMetrics {
     pub frozen_ms: Vec<f64>,
     /// Reasons for which prune held back.
     pub prune_blocked: usize,
+    /// Age of the oldest of the newest good restore points of all living lineages, seconds; unknown when there
+    /// is none, or the run has not looked.
+    pub restore_point_age_s: Option<i64>,
+    /// Volumes that should have a newer good restore point, or one at all.
+    pub volumes_overdue: Option<usize>,
     /// Instances and volumes that got no restore point, and steps that failed.
     pub failures: usize,
     /// How long this invocation ran.
@@ -29,7 +34,7 @@ pub struct RunMetrics {
 impl RunMetrics {
     /// The document. Of more than a hundred freezes the longest are told.
     #[must_use]
-    pub fn document(&self, policy: &str, at: DateTime<Utc>) -> Value {
+    pub fn document(&self, namespace: &str, policy: &str, at: DateTime<Utc>) -> Value {
         let mut frozen_ms = self.frozen_ms.clone();
         frozen_ms.sort_by(|a, b| b.total_cmp(a));
         frozen_ms.truncate(MOST_VALUES);
@@ -44,6 +49,12 @@ impl RunMetrics {
             metrics.push(("VolumesSelected", "Count", json!(selected)));
             metrics.push(("SelectsNothing", "Count", json!(u8::from(selected == 0))));
         }
+        if let Some(age) = self.restore_point_age_s {
+            metrics.push(("RestorePointAge", "Seconds", json!(age)));
+        }
+        if let Some(overdue) = self.volumes_overdue {
+            metrics.push(("VolumesOverdue", "Count", json!(overdue)));
+        }
         // The format has no empty list of values.
         if !frozen_ms.is_empty() {
             metrics.push(("FrozenMilliseconds", "Milliseconds", json!(frozen_ms)));
@@ -56,7 +67,7 @@ impl RunMetrics {
             json!({
                 "Timestamp": at.timestamp_millis(),
                 "CloudWatchMetrics": [{
-                    "Namespace": "Stillframe",
+                    "Namespace": namespace,
                     "Dimensions": [["Policy"]],
                     "Metrics": definitions,
                 }],
@@ -85,7 +96,8 @@ mod tests {
     fn every_metric_that_is_defined_has_a_value_beside_it() {
         let run =
             RunMetrics { frozen_ms: vec![410.0, 402.5], volumes_selected: Some(4), ..RunMetrics::default() };
-        let document = run.document("daily", DateTime::from_timestamp_millis(1_795_000_000_123).unwrap());
+        let document =
+            run.document("Stillframe", "daily", DateTime::from_timestamp_millis(1_795_000_000_123).unwrap());
         assert_eq!(document["_aws"]["Timestamp"], 1_795_000_000_123_i64);
         assert_eq!(document["_aws"]["CloudWatchMetrics"][0]["Namespace"], "Stillframe");
         assert_eq!(document["_aws"]["CloudWatchMetrics"][0]["Dimensions"], json!([["Policy"]]));
@@ -100,7 +112,7 @@ mod tests {
     #[test]
     fn a_run_without_a_freeze_has_no_such_metric_and_selecting_nothing_counts() {
         let nothing = RunMetrics { volumes_selected: Some(0), ..RunMetrics::default() };
-        let document = nothing.document("daily", DateTime::UNIX_EPOCH);
+        let document = nothing.document("Stillframe", "daily", DateTime::UNIX_EPOCH);
         assert!(!defined(&document).contains(&"FrozenMilliseconds".to_owned()));
         assert_eq!(document.get("FrozenMilliseconds"), None);
         assert_eq!(document["SelectsNothing"], 1);
@@ -108,8 +120,11 @@ mod tests {
 
     #[test]
     fn a_run_that_never_looked_does_not_say_that_nothing_is_selected() {
-        let document =
-            RunMetrics { failures: 1, ..RunMetrics::default() }.document("daily", DateTime::UNIX_EPOCH);
+        let document = RunMetrics { failures: 1, ..RunMetrics::default() }.document(
+            "Stillframe",
+            "daily",
+            DateTime::UNIX_EPOCH,
+        );
         assert_eq!(document.get("SelectsNothing"), None);
         assert_eq!(document["Failures"], 1);
     }
@@ -117,7 +132,7 @@ mod tests {
     #[test]
     fn the_longest_hundred_freezes_are_told() {
         let run = RunMetrics { frozen_ms: (0..250).map(f64::from).collect(), ..RunMetrics::default() };
-        let document = run.document("daily", DateTime::UNIX_EPOCH);
+        let document = run.document("Stillframe", "daily", DateTime::UNIX_EPOCH);
         let told = document["FrozenMilliseconds"].as_array().unwrap();
         assert_eq!((told.len(), told[0].as_f64()), (100, Some(249.0)));
     }

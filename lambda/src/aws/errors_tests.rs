@@ -147,10 +147,10 @@ async fn an_error_names_operation_code_and_sentence() {
 async fn a_command_is_sent_once() {
     for script in [Script::HangUp, Script::Answer(500, r#"{"__type": "InternalServerError"}"#)] {
         let (endpoint, seen) = serve(script);
-        let answer = SendCommand::new(&account(&endpoint).await)
+        let answer = SendCommand::new(&account(&endpoint).await, "Stillframe")
             .call(
                 &InstanceId::from("i-0aaaaaaaaaaaaaaa1"),
-                "Stillframe-Thaw",
+                Document::Thaw,
                 &[],
                 "run",
                 Duration::from_secs(30),

@@ -1,7 +1,7 @@
 //! `ListCommandInvocations` and `GetCommandInvocation`: how commands fared and what they printed. Both
 //! lag behind `SendCommand` by about a second; an absent invocation is one that is not seen yet.
 
-use super::{Account, CallError, send_command::comment_of};
+use super::{Account, CallError, Document, send_command::comment_of};
 use aws_sdk_ssm::types::{CommandFilter, CommandFilterKey};
 use chrono::{DateTime, SecondsFormat, Utc};
 use stillframe_plan::InstanceId;
@@ -63,13 +63,14 @@ impl Invocation {
 #[derive(Debug, Clone)]
 pub struct Invocations {
     client: aws_sdk_ssm::Client,
+    prefix: String,
 }
 
 impl Invocations {
-    /// The verbs in this account.
+    /// The verbs in this account, for the documents whose names begin with `prefix`.
     #[must_use]
-    pub fn new(account: &Account) -> Self {
-        Self { client: account.ssm.clone() }
+    pub fn new(account: &Account, prefix: &str) -> Self {
+        Self { client: account.ssm.clone(), prefix: prefix.to_owned() }
     }
 
     /// Every invocation of the document since then, with what it printed.
@@ -78,12 +79,12 @@ impl Invocations {
     /// A page could not be had.
     pub async fn of_document(
         &self,
-        document: &str,
+        document: Document,
         since: DateTime<Utc>,
     ) -> Result<Vec<Invocation>, CallError> {
         let filter = |key, value: String| CommandFilter::builder().key(key).value(value).build();
         let filters = [
-            filter(CommandFilterKey::DocumentName, document.to_owned()),
+            filter(CommandFilterKey::DocumentName, document.name(&self.prefix)),
             filter(CommandFilterKey::InvokedAfter, since.to_rfc3339_opts(SecondsFormat::Secs, true)),
         ]
         .into_iter()

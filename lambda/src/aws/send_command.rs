@@ -1,7 +1,7 @@
 //! `SendCommand`: has an SSM document run on one instance. Sent once, whatever happens to it; the
 //! comment carries the run id, by which [`super::Invocations`] finds a command whose answer was lost.
 
-use super::{Account, CallError, within};
+use super::{Account, CallError, Document, within};
 use aws_sdk_ssm::{config::Builder, config::retry::RetryConfig};
 use std::{collections::HashMap, time::Duration};
 use stillframe_plan::InstanceId;
@@ -16,6 +16,7 @@ const MOST_COMMENT: usize = 100;
 #[derive(Debug, Clone)]
 pub struct SendCommand {
     client: aws_sdk_ssm::Client,
+    prefix: String,
 }
 
 /// The command that was made.
@@ -26,10 +27,10 @@ pub struct Sent {
 }
 
 impl SendCommand {
-    /// The verb in this account.
+    /// The verb in this account, for the documents whose names begin with `prefix`.
     #[must_use]
-    pub fn new(account: &Account) -> Self {
-        Self { client: account.ssm.clone() }
+    pub fn new(account: &Account, prefix: &str) -> Self {
+        Self { client: account.ssm.clone(), prefix: prefix.to_owned() }
     }
 
     /// Sends `document` to one instance, to be started within `delivery`.
@@ -39,7 +40,7 @@ impl SendCommand {
     pub async fn call(
         &self,
         instance: &InstanceId,
-        document: &str,
+        document: Document,
         parameters: &[(&str, String)],
         comment: &str,
         delivery: Duration,
@@ -52,7 +53,7 @@ impl SendCommand {
             .client
             .send_command()
             .instance_ids(instance.as_str())
-            .document_name(document)
+            .document_name(document.name(&self.prefix))
             .set_parameters((!parameters.is_empty()).then_some(parameters))
             .comment(comment_of(comment))
             .timeout_seconds(delivery)

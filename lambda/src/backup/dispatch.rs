@@ -5,9 +5,8 @@ use super::{
     pace::Pace,
 };
 use crate::{
-    aws::{CallError, Cause, SendCommand},
+    aws::{CallError, Cause, Document, SendCommand},
     clock::Clock,
-    config::{FREEZE_DOCUMENT, THAW_DOCUMENT},
     timer,
 };
 use std::time::Duration;
@@ -63,7 +62,7 @@ impl Dispatch {
             ];
             let answer = self
                 .send_command
-                .call(&order.call.instance, FREEZE_DOCUMENT, &parameters, plan.run.as_str(), DELIVERY)
+                .call(&order.call.instance, Document::Freeze, &parameters, plan.run.as_str(), DELIVERY)
                 .await;
             match answer {
                 Ok(sent) => return Sending::Sent(sent.command),
@@ -84,6 +83,6 @@ impl Dispatch {
     /// # Errors
     /// It was not sent, or nobody knows.
     pub async fn thaw(&self, instance: &InstanceId, run: &RunId) -> Result<(), CallError> {
-        self.send_command.call(instance, THAW_DOCUMENT, &[], run.as_str(), DELIVERY).await.map(|_| ())
+        self.send_command.call(instance, Document::Thaw, &[], run.as_str(), DELIVERY).await.map(|_| ())
     }
 }

@@ -14,9 +14,8 @@ use super::{
     stop::Stop,
 };
 use crate::{
-    aws::{CallError, Invocation, Invocations, Stage},
+    aws::{CallError, Document, Invocation, Invocations, Stage},
     clock::Clock,
-    config::FREEZE_DOCUMENT,
     timer,
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -228,7 +227,7 @@ impl Gather {
     async fn list(&self, air: &Air) -> Result<Vec<Invocation>, CallError> {
         let (since, alone) = air.reach();
         let mut listed = match since {
-            Some(since) => self.invocations.of_document(FREEZE_DOCUMENT, since - SKEW).await?,
+            Some(since) => self.invocations.of_document(Document::Freeze, since - SKEW).await?,
             None => Vec::new(),
         };
         for (command, instance) in alone {

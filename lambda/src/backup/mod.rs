@@ -105,7 +105,7 @@ impl BackupFunction {
     /// The same in this account.
     #[must_use]
     pub fn start_in(account: &Account, config: Config) -> Self {
-        let invocations = Invocations::new(account);
+        let invocations = Invocations::new(account, &config.document_prefix);
         let observe = Observe::new(account);
         Self {
             invoke_self: InvokeSelf::new(account, config.own_function.clone()),
@@ -125,7 +125,7 @@ impl BackupFunction {
                     stop_history: StopHistory::new(account),
                 },
                 dispatch: Dispatch::new(
-                    SendCommand::new(account),
+                    SendCommand::new(account, &config.document_prefix),
                     config.clock,
                     config.signal_function.clone(),
                 ),
@@ -262,7 +262,14 @@ impl BackupFunction {
         }
         if !matches!(run.report.status, Status::DryRun | Status::Rehearsed) {
             let metrics = counted(&run.report, run.policy, run.metrics, started);
-            println!("{}", metrics.document(&run.policy.name, self.hands.config.clock.now()));
+            println!(
+                "{}",
+                metrics.document(
+                    &self.hands.config.metrics_namespace,
+                    &run.policy.name,
+                    self.hands.config.clock.now()
+                )
+            );
         }
         run.report.shorten();
         run.report

@@ -2,9 +2,8 @@
 
 use super::evidence::needs_thaw;
 use crate::{
-    aws::{CallError, Guards, Invocation, Invocations, Observe, Stage, StopHistory},
+    aws::{CallError, Document, Guards, Invocation, Invocations, Observe, Stage, StopHistory},
     clock::Clock,
-    config::FREEZE_DOCUMENT,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,7 +51,7 @@ impl Eyes {
         slot: &Slot,
     ) -> Result<BTreeMap<InstanceId, RunId>, CallError> {
         let since = self.clock.now() - UNDER_WAY_AT_MOST;
-        Ok(under_way(&self.invocations.of_document(FREEZE_DOCUMENT, since).await?, policy, slot))
+        Ok(under_way(&self.invocations.of_document(Document::Freeze, since).await?, policy, slot))
     }
 
     /// Looks at the account for a run of this policy in this slot, of which `orders` are under way. With
@@ -117,7 +116,7 @@ impl Eyes {
             return Ok(Vec::new());
         }
         let commands =
-            self.invocations.of_document(FREEZE_DOCUMENT, self.clock.now() - UNDER_WAY_AT_MOST * 2).await?;
+            self.invocations.of_document(Document::Freeze, self.clock.now() - UNDER_WAY_AT_MOST * 2).await?;
         let ended = commands.into_iter().filter(|command| {
             orders.get(&command.instance).is_some_and(|run| command.carries(run.as_str()))
                 && needs_thaw(command)

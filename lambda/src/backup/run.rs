@@ -17,8 +17,8 @@ use super::{
     tell,
 };
 use crate::{
-    aws::{DeleteSnapshot, Parameters},
-    config::{Config, FREEZE_DOCUMENT},
+    aws::{DeleteSnapshot, Document, Parameters},
+    config::Config,
     metrics::RunMetrics,
     signing_key, timer,
 };
@@ -27,8 +27,8 @@ use std::{
     time::Duration,
 };
 use stillframe_plan::{
-    Consistency, Evidence, InstanceId, Limits, MOST_ATTEMPTS, Observed, Plan, Policy, RunId, Settlement,
-    Slot, SnapshotId, dry_run, plan,
+    Consistency, Evidence, Instance, InstanceId, Limits, MOST_ATTEMPTS, Observed, Plan, Policy, RunId,
+    Settlement, Slot, SnapshotId, dry_run, plan,
 };
 
 /// Pause before orders that were throttled are sent again, times the attempt.
@@ -92,9 +92,9 @@ impl Run<'_> {
             return self.rehearse(&plan).await;
         }
         // Pruning looks again; memory holds one picture of a large account, not two.
-        drop(observed);
+        let Observed { instances, .. } = observed;
         promoted.extend(self.back_up(&plan).await?);
-        self.prune(&promoted).await?;
+        self.prune(instances, &promoted).await?;
         self.report.status = self.report.how_it_ended();
         Ok(())
     }
@@ -156,7 +156,7 @@ impl Run<'_> {
             .hands
             .eyes
             .invocations
-            .of_document(FREEZE_DOCUMENT, since)
+            .of_document(Document::Freeze, since)
             .await
             .map_err(Stop::at("look for reports of an earlier run"))?;
         let mut cases: Vec<Case<'_>> =
@@ -320,14 +320,18 @@ impl Run<'_> {
     }
 
     /// Looks again, and deletes what the rules no longer keep.
-    async fn prune(&mut self, promoted: &BTreeMap<SnapshotId, Consistency>) -> Result<(), Stop> {
+    async fn prune(
+        &mut self,
+        instances: Vec<Instance>,
+        promoted: &BTreeMap<SnapshotId, Consistency>,
+    ) -> Result<(), Stop> {
         let observe = &self.hands.eyes.observe;
         let guards = async { Ok(Guarded::look(&self.hands.eyes.guards).await) };
         let (snapshots, volumes, guarded) = tokio::try_join!(observe.snapshots(), observe.volumes(), guards)
             .map_err(Stop::at("look at the snapshots before pruning"))?;
         let mut observed = Observed {
             now: self.hands.eyes.now_within(&self.slot),
-            instances: Vec::new(),
+            instances,
             volumes,
             snapshots,
             agents: BTreeMap::new(),
@@ -338,6 +342,10 @@ impl Run<'_> {
         };
         guarded.write_into(&mut observed);
         relabel(&mut observed.snapshots, promoted);
+        let status = stillframe_plan::status(self.policy, &observed);
+        self.metrics.restore_point_age_s = status.restore_point_age_s();
+        self.metrics.volumes_overdue = Some(status.volumes_overdue());
+        drop(status);
         let verdicts = stillframe_plan::prune(self.policy, &observed);
         self.report.prune.extend(prune::notes(&verdicts));
         tell::warned(&verdicts.warnings, &mut self.report);

@@ -78,8 +78,8 @@ impl RestoreFunction {
             },
             mount: Mount {
                 observe,
-                send_command: SendCommand::new(&account),
-                invocations: Invocations::new(&account),
+                send_command: SendCommand::new(&account, &config.document_prefix),
+                invocations: Invocations::new(&account, &config.document_prefix),
                 clock: config.clock,
             },
             parameters: Parameters::new(&account),

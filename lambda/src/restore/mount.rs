@@ -2,9 +2,8 @@
 
 use super::patience::Deadline;
 use crate::{
-    aws::{CallError, Invocations, Observe, SendCommand, Stage},
+    aws::{CallError, Document, Invocations, Observe, SendCommand, Stage},
     clock::Clock,
-    config::MOUNT_DOCUMENT,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -56,7 +55,7 @@ impl Mount {
             let parameters = [("order", order.clone())];
             match self
                 .send_command
-                .call(&plan.instance, MOUNT_DOCUMENT, &parameters, &comment, DELIVERY)
+                .call(&plan.instance, Document::Mount, &parameters, &comment, DELIVERY)
                 .await
             {
                 Ok(sent) => break sent.command,
@@ -71,7 +70,7 @@ impl Mount {
         };
         let mut patience = deadline.patience();
         while patience.look_again().await {
-            let Ok(listed) = self.invocations.of_document(MOUNT_DOCUMENT, since).await else { continue };
+            let Ok(listed) = self.invocations.of_document(Document::Mount, since).await else { continue };
             let ended = listed.iter().find(|one| one.command == command && one.stage != Stage::UnderWay);
             let Some(ended) = ended else { continue };
             let whole = self.invocations.whole_output(&command, &plan.instance).await;

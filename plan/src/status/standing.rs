@@ -35,6 +35,24 @@ pub struct PolicyStatus {
     pub snapshots: Vec<SnapshotLine>,
 }
 
+impl PolicyStatus {
+    /// Age of the oldest of the newest good restore points of all living lineages that are backed up,
+    /// seconds; none when no such lineage has a good one.
+    #[must_use]
+    pub fn restore_point_age_s(&self) -> Option<i64> {
+        let backed_up =
+            |lineage: &&LineageStatus| !matches!(lineage.standing, Standing::Ended | Standing::NotBackedUp);
+        let ages = self.lineages.iter().filter(backed_up).filter_map(|lineage| lineage.newest_good.as_ref());
+        ages.map(|good| good.age_s).max()
+    }
+
+    /// How many volumes should have a newer good restore point, or one at all.
+    #[must_use]
+    pub fn volumes_overdue(&self) -> usize {
+        self.totals.overdue + self.totals.never_backed_up
+    }
+}
+
 /// One lineage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LineageStatus {

@@ -149,3 +149,13 @@ fn what_does_not_fit_is_cut_and_what_matters_stays() {
     assert!(short.lineages.iter().any(|lineage| lineage.standing == Standing::Overdue), "{short}");
     assert!(short.snapshots.iter().all(|one| !one.snapshot.as_str().ends_with("old")), "{short}");
 }
+
+#[test]
+fn the_figures_for_alarms_are_of_the_worst_lineage_and_of_every_volume_that_lacks_a_point() {
+    let told = status(&policy(json!({})), &account());
+    let vol_2 = told.lineages.iter().find(|one| one.volumes == ["vol-2".into()]).unwrap();
+    // Neither of the volume that is gone, nor of the one that is skipped: theirs are older.
+    assert_eq!(told.restore_point_age_s(), vol_2.newest_good.as_ref().map(|good| good.age_s));
+    assert_eq!(told.restore_point_age_s(), Some(3 * 86_400));
+    assert_eq!(told.volumes_overdue(), 5);
+}
