@@ -292,6 +292,7 @@ fn account(key: &str, value: &str) -> Observed {
         orders_under_way: Default::default(),
         used_by_images: Default::default(),
         locked: Default::default(),
+        guards_unseen: None,
     }
 }
 

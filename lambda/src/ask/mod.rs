@@ -3,7 +3,8 @@
 //! tag, no parameter.
 
 use crate::{
-    aws::{CallError, Observe},
+    aws::{CallError, Guards, Observe},
+    backup::guarded::Guarded,
     clock::Clock,
 };
 use serde::Serialize;
@@ -39,6 +40,8 @@ enum Told {
 pub struct Ask<'a> {
     /// The describing calls.
     pub observe: &'a Observe,
+    /// What EC2 would not delete.
+    pub guards: &'a Guards,
     /// What time it is.
     pub clock: Clock,
 }
@@ -49,7 +52,9 @@ impl Ask<'_> {
     /// # Errors
     /// One of the calls failed.
     pub async fn explain(&self, policy: &Policy, keep_instead: Option<&Keep>) -> Result<Answer, CallError> {
-        let observed = self.look().await?;
+        let (observed, guarded) = tokio::join!(self.look(), Guarded::look(self.guards));
+        let mut observed = observed?;
+        guarded.write_into(&mut observed);
         let told = explain(policy, keep_instead, &observed).fitting(DATA);
         Ok(Answer { text: fitting_lines(&told.to_string(), TEXT), told: Told::Explain(told) })
     }
@@ -63,7 +68,7 @@ impl Ask<'_> {
         Ok(Answer { text: fitting_lines(&told.to_string(), TEXT), told: Told::Status(told) })
     }
 
-    /// Everything that an answer may depend on.
+    /// Everything that an answer may depend on, but for what EC2 would not delete.
     async fn look(&self) -> Result<Observed, CallError> {
         let (volumes, instances, snapshots, agents) = tokio::try_join!(
             self.observe.volumes(),
@@ -80,6 +85,7 @@ impl Ask<'_> {
             orders_under_way: BTreeMap::new(),
             used_by_images: BTreeSet::new(),
             locked: BTreeSet::new(),
+            guards_unseen: None,
         })
     }
 }

@@ -8,7 +8,7 @@ mod dispatch;
 mod event;
 mod evidence;
 mod gather;
-mod guarded;
+pub(crate) mod guarded;
 mod hold;
 mod lease;
 mod observe;
@@ -144,7 +144,8 @@ impl BackupFunction {
     /// its report.
     pub async fn handle(&self, event: Value, ends: SystemTime) -> Result<Outcome, Unfit> {
         let event = Event::read(event)?;
-        let ask = Ask { observe: &self.hands.eyes.observe, clock: self.hands.config.clock };
+        let eyes = &self.hands.eyes;
+        let ask = Ask { observe: &eyes.observe, guards: &eyes.guards, clock: self.hands.config.clock };
         let answer = match &event.action {
             Action::Backup => return Ok(Outcome::Run(Box::new(Box::pin(self.run(event, ends)).await?))),
             Action::Explain { keep_instead } => ask.explain(&event.policy, keep_instead.as_ref()).await,
