@@ -1,6 +1,7 @@
 //! Everything that can be written wrongly, one row each: policies, events, tags. Each gets an error, or a
 //! reason in the plan, that names the field and shows the value; and nothing is deleted for it.
 
+#![allow(clippy::disallowed_macros, reason = "a test tells its figures")]
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 use serde_json::{Value, json};

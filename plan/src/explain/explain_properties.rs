@@ -15,6 +15,12 @@ use std::collections::{BTreeMap, BTreeSet};
 const RUNS: usize = 60;
 const VOLUMES: [&str; 2] = ["vol-1", "vol-2"];
 
+/// Fewer than proptest's own: each is sixty runs.
+#[expect(clippy::disallowed_methods, reason = "how long a test takes is no decision")]
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(48)
+}
+
 #[derive(Debug, Clone)]
 struct Case {
     policy: Value,
@@ -173,9 +179,7 @@ fn check(case: &Case) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(
-        std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(48)
-    ))]
+    #![proptest_config(ProptestConfig::with_cases(cases()))]
 
     #[test]
     fn what_is_foretold_comes_true(case in any_case()) {
