@@ -2,7 +2,12 @@
 //! reason in the plan, that names the field and shows the value; and nothing is deleted for it.
 
 #![allow(clippy::disallowed_macros, reason = "a test tells its figures")]
-#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a failed expectation is a failed test")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a failed expectation is a failed test"
+)]
 
 use serde_json::{Value, json};
 use stillframe_plan::{
@@ -193,8 +198,7 @@ fn check(start: &Value, rows: &[(&str, Value, &str)]) {
     for (field, value, named) in rows {
         let event = with(start.clone(), field, value);
         let row = format!("{field} = {value}");
-        let error =
-            Event::read(event.clone()).err().unwrap_or_else(|| panic!("{row} is accepted")).to_string();
+        let error = Event::read(event.clone()).expect_err(&format!("{row} is accepted")).to_string();
         // Of a list or a map the error may name the entry: `lineage[0]`, `select.tag:a`.
         let named_so = |end: &str| error.contains(&format!("field `{field}{end}"));
         assert!(
