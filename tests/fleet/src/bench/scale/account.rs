@@ -82,6 +82,7 @@ impl Account {
                 tags: BTreeMap::from([("role".to_owned(), format!("role-{}", number % 50))]),
                 agent: Default::default(),
                 state: Default::default(),
+                user_data: String::new(),
                 volumes: volumes.collect(),
             }
         });
