@@ -66,6 +66,7 @@ fn account() -> Observed {
         orders_under_way: Default::default(),
         used_by_images: Default::default(),
         locked: Default::default(),
+        guards_unseen: None,
     }
 }
 

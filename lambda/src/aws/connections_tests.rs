@@ -61,7 +61,7 @@ async fn a_cut_uses_the_connection_that_was_opened_before_whatever_time_it_has()
         .region(Region::new("eu-north-1"))
         .endpoint_url(endpoint)
         .credentials_provider(SharedCredentialsProvider::new(key))
-        .sleep_impl(aws_sdk_ec2::config::SharedAsyncSleep::new(Tokio))
+        .sleep_impl(SharedAsyncSleep::new(Tokio))
         .build();
     let account = Account::new(&config);
     WarmUp::new(&account).call(Duration::from_secs(2)).await;
@@ -84,8 +84,8 @@ async fn a_cut_uses_the_connection_that_was_opened_before_whatever_time_it_has()
 #[derive(Debug)]
 struct Tokio;
 
-impl aws_sdk_ec2::config::AsyncSleep for Tokio {
-    fn sleep(&self, duration: Duration) -> aws_sdk_ec2::config::Sleep {
-        aws_sdk_ec2::config::Sleep::new(tokio::time::sleep(duration))
+impl AsyncSleep for Tokio {
+    fn sleep(&self, duration: Duration) -> Sleep {
+        Sleep::new(tokio::time::sleep(duration))
     }
 }

@@ -216,6 +216,7 @@ mod tests {
             tags: SharedTags::default(),
             size_gib: 1,
             tier: Tier::Standard,
+            description: stillframe_plan::Word::default(),
         }
     }
 

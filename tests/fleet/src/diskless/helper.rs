@@ -159,13 +159,16 @@ mod tests {
             instance: "i-0aaaaaaaaaaaaaaa1".to_owned(),
             // The discard port: nobody listens.
             env: BTreeMap::from([("AWS_ENDPOINT_URL".to_owned(), "http://127.0.0.1:9".to_owned())]),
-            mounts: BTreeMap::new(),
+            mounts: Arc::default(),
         }
     }
 
-    #[test]
-    fn an_order_that_is_none_is_refused() {
-        let (report, exit) = helper().freeze("a.b.c");
+    #[tokio::test]
+    async fn an_order_that_is_none_is_refused() {
+        let nobody = |_: String, _: Value| -> Answering<'_> {
+            Box::pin(async { Err("nobody listens".to_owned()) })
+        };
+        let (report, exit) = helper().freeze("a.b.c", &nobody).await;
         assert_eq!(
             (report.verdict, report.reason, exit),
             (Verdict::Refused, Some(Reason::BadOrder), Exit::Refused)
