@@ -7,7 +7,8 @@ STATIC_HELPER = target/$(STATIC_TARGET)/helper/stillframe-helper
 ARGS ?=
 
 .PHONY: demo test build lint static-helper check-static functions fuzz vm \
-  bench bench-functions bench-labels bench-kill bench-plan clean-left-behind
+  bench bench-functions bench-labels bench-kill bench-plan bench-scale bench-warm \
+  check-infra inline-documents package clean-left-behind
 
 ## Two instances, four volumes, a backup, a skipped one, a prune; then every snapshot is verified.
 demo: build
@@ -66,6 +67,26 @@ bench-kill: build
 ## Planning and pruning a million snapshots: processor time, memory, cost per snapshot.
 bench-plan:
 	$(CARGO) bench --locked -p stillframe-plan --bench million
+
+## Ten thousand instances on a clock of their own, with AWS's token buckets: restore points, calls, time.
+bench-scale: build
+	target/debug/fleet bench scale $(ARGS)
+
+## Reading a restored device through once, beside fio.
+bench-warm:
+	$(CARGO) bench --locked --profile dev -p stillframe-helper --bench warm -- $(ARGS)
+
+## Rights, references and documents of infra/ as AWS would read them (pip: cfn-lint aws-sam-cli).
+check-infra:
+	infra/lint.sh
+
+## After a change in infra/documents, infra/install/install.sh or a policy of the template.
+inline-documents:
+	$(CARGO) run --locked -p deploy --bin inline-documents
+
+## Everything that a release consists of, in dist/.
+package:
+	infra/package.sh
 
 ## Ends what a killed fleet left on this machine (a fleet does the same when it starts).
 clean-left-behind: build

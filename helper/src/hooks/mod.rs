@@ -39,19 +39,11 @@ pub enum Event {
     PreUnmount,
     /// After each unmount.
     PostUnmount,
-    /// Before a freeze.
-    PreSnapshots,
-    /// After it.
-    PostSnapshots,
-    /// Before a freeze, for each file system.
-    PreSnapshot,
-    /// After it, for each.
-    PostSnapshot,
 }
 
 impl Event {
-    /// All twelve.
-    pub const ALL: [Self; 12] = [
+    /// All of them. A freeze runs none: a folder for its hooks that nothing runs would be a trap.
+    pub const ALL: [Self; 8] = [
         Self::PreMounts,
         Self::PostMounts,
         Self::PreMount,
@@ -60,10 +52,6 @@ impl Event {
         Self::PostUnmounts,
         Self::PreUnmount,
         Self::PostUnmount,
-        Self::PreSnapshots,
-        Self::PostSnapshots,
-        Self::PreSnapshot,
-        Self::PostSnapshot,
     ];
 
     /// Its name, and that of its folder before `.d`.
@@ -78,10 +66,6 @@ impl Event {
             Self::PostUnmounts => "post-unmounts",
             Self::PreUnmount => "pre-unmount",
             Self::PostUnmount => "post-unmount",
-            Self::PreSnapshots => "pre-snapshots",
-            Self::PostSnapshots => "post-snapshots",
-            Self::PreSnapshot => "pre-snapshot",
-            Self::PostSnapshot => "post-snapshot",
         }
     }
 }

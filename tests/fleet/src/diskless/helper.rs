@@ -165,9 +165,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_order_that_is_none_is_refused() {
-        let nobody = |_: String, _: Value| -> Answering<'_> {
-            Box::pin(async { Err("nobody listens".to_owned()) })
-        };
+        let nobody =
+            |_: String, _: Value| -> Answering<'_> { Box::pin(async { Err("nobody listens".to_owned()) }) };
         let (report, exit) = helper().freeze("a.b.c", &nobody).await;
         assert_eq!(
             (report.verdict, report.reason, exit),
