@@ -19,6 +19,7 @@ mod history;
 mod backup;
 mod dry_run;
 mod explain;
+mod copies;
 mod prune;
 mod restore;
 mod settle;
@@ -34,11 +35,12 @@ pub use backup::*;
 pub use dry_run::{DryRun, dry_run};
 pub use event::{Action, Continuation, Event};
 pub use explain::*;
+pub use copies::*;
 pub use history::{
     Lineage, LineageKey, Member as PointMember, RestorePoint, Target, lineages, restore_points,
 };
 pub use observed::*;
-pub use policy::{Every, MAX_FREEZE_MS, OnFailure, Policy, PolicyError, Selection, Slot};
+pub use policy::{CopyTo, Every, MAX_FREEZE_MS, OnFailure, Policy, PolicyError, Selection, Slot};
 pub use prune::*;
 pub use restore::*;
 pub use retention::{Keep, KeepTagError, KeptBy, Match, Rule, Within, retain};

@@ -22,7 +22,9 @@ impl Progress {
         let is_of_slot = |snapshot: &Snapshot| snapshot.slot() == Some(&slot.name);
         let mut slot_tag = TagReader::new(tags::SLOT);
         let of_slot = snapshots.iter().filter(|one| one.tags.read(&mut slot_tag) == Some(slot.name.as_str()));
-        let runs: BTreeSet<&str> = of_slot.filter_map(Snapshot::run).collect();
+        // Copies from another region are of another policy of this name.
+        let made_here = of_slot.filter(|snapshot| snapshot.copied_from().is_none());
+        let runs: BTreeSet<&str> = made_here.filter_map(Snapshot::run).collect();
         if runs.is_empty() {
             return progress;
         }

@@ -62,7 +62,8 @@ impl<'a> Grouping<'a> {
                 continue;
             }
             let Some(run) = snapshot.tags.read(&mut run_tag) else { continue };
-            let volume = volumes.of(snapshot.origin());
+            let (origin, started_at) = snapshot.content();
+            let volume = volumes.of(origin);
             entries.push(Entry {
                 run: runs.of_shared(run),
                 target: match snapshot.tags.read(&mut instance_tag) {
@@ -74,7 +75,7 @@ impl<'a> Grouping<'a> {
                 label: Consistency::from_label(snapshot.tags.read(&mut label_tag)),
                 state: snapshot.state,
                 tier: snapshot.tier,
-                started_at: snapshot.started_at,
+                started_at,
                 snapshot,
             });
         }

@@ -12,7 +12,7 @@
 //! begins when it is made, which its snapshots tell (see `born`), and ends with its last snapshot.
 
 use crate::history::{Grouping, RestorePoint};
-use crate::observed::{Observed, Snapshot, Volume, VolumeState, born};
+use crate::observed::{Observed, Snapshot, TagReader, Volume, VolumeState, born};
 use crate::policy::Policy;
 use crate::{VolumeId, tags};
 use chrono::{DateTime, Utc};
@@ -69,7 +69,10 @@ pub(crate) struct History<'a> {
 
 impl<'a> History<'a> {
     pub(crate) fn of(policy: &Policy, observed: &'a Observed) -> Self {
-        let Grouping { points, volumes } = Grouping::of(&policy.name, observed.snapshots.iter());
+        // What was copied here is for the policy that copies it: see `copies`.
+        let mut copied = TagReader::new(tags::SOURCE_REGION);
+        let made_here = observed.snapshots.iter().filter(|one| one.tags.read(&mut copied).is_none());
+        let Grouping { points, volumes } = Grouping::of(&policy.name, made_here);
         let mut live = vec![None; volumes.len()];
         let is_live =
             |volume: &&Volume| !matches!(volume.state, VolumeState::Deleting | VolumeState::Deleted);

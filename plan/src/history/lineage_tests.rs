@@ -153,12 +153,32 @@ fn a_copy_is_of_the_volume_that_its_source_is_of() {
         volume: "vol-ffffffff".into(),
         ..of(if ago < 2 { "vol-b" } else { "vol-a" }, ago, "/srv/pg", DB)
             .tagged(tags::SOURCE_VOLUME, if ago < 2 { "vol-b" } else { "vol-a" })
-            .tagged(tags::SOURCE_REGION, "eu-central-1")
     });
     let observed = empty().with_snapshots(copies);
     assert_snapshot!(found(json!({}), &observed), @"cluster=a role=db /srv/pg: vol-a -> vol-b");
     // And its set is as complete as its manifest says, which names the sources' volumes.
     assert!(crate::restore_points("daily", &observed.snapshots).iter().all(RestorePoint::is_complete));
+}
+
+#[test]
+fn what_was_copied_from_another_region_is_none_of_this_ones_policy() {
+    let copy = of("vol-a", 3, "/srv", DB).tagged(tags::SOURCE_REGION, "eu-central-1");
+    assert_eq!(lineages(&policy(json!({})), &empty().with_snapshots([copy])), []);
+}
+
+#[test]
+fn a_copy_is_as_old_as_its_source() {
+    let copy = of("vol-a", 0, "/srv", DB)
+        .tagged(tags::SOURCE_VOLUME, "vol-a")
+        .tagged(tags::SOURCE_STARTED, "2026-11-02T03:04:05.678Z");
+    let instant = |copy: &Snapshot| crate::restore_points("daily", std::slice::from_ref(copy))[0].started_at;
+    assert_eq!(instant(&copy), time("2026-11-02T03:04:05.678Z"));
+    // What cannot be read tells nothing, and a tag of that name on no copy neither.
+    let garbled = copy.clone().tagged(tags::SOURCE_STARTED, "yesterday");
+    assert_eq!(instant(&garbled), copy.started_at);
+    let mut no_copy = copy;
+    no_copy.tags.remove(tags::SOURCE_VOLUME);
+    assert_eq!(instant(&no_copy), no_copy.started_at);
 }
 
 #[test]

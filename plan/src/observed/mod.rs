@@ -209,7 +209,7 @@ pub struct Snapshot {
     pub volume: VolumeId,
     /// How far it has got.
     pub state: SnapshotState,
-    /// Its instant: when EC2 began it.
+    /// When EC2 began it: its instant, unless it is a copy.
     pub started_at: DateTime<Utc>,
     /// Its tags.
     pub tags: SharedTags,
@@ -289,6 +289,21 @@ impl Snapshot {
     #[must_use]
     pub fn origin(&self) -> &str {
         self.tag(tags::SOURCE_VOLUME).unwrap_or(self.volume.as_str())
+    }
+
+    /// The volume that its content is of, and the instant: of a copy those of its source.
+    pub(crate) fn content(&self) -> (&str, DateTime<Utc>) {
+        let Some(volume) = self.tag(tags::SOURCE_VOLUME) else {
+            return (self.volume.as_str(), self.started_at);
+        };
+        let told = self.tag(tags::SOURCE_STARTED);
+        (volume, told.and_then(|told| told.parse().ok()).unwrap_or(self.started_at))
+    }
+
+    /// The region that it was copied from; none for one that was made where it lies.
+    #[must_use]
+    pub fn copied_from(&self) -> Option<&str> {
+        self.tag(tags::SOURCE_REGION)
     }
 
     /// The records of its set's layout; none when it carries no layout.

@@ -31,6 +31,9 @@ pub const SOURCE_SNAPSHOT: &str = "stillframe:source-snapshot";
 pub const SOURCE_REGION: &str = "stillframe:source-region";
 /// On the snapshots of a set that was brought back to try it: when that went well, as RFC 3339 writes it.
 pub const REHEARSED: &str = "stillframe:rehearsed";
+/// On a copy: when the snapshot that it was copied from was begun, RFC 3339. A copy's own start is that of
+/// the copying.
+pub const SOURCE_STARTED: &str = "stillframe:source-started";
 /// On a volume: rules of its own for how long to keep.
 pub const KEEP: &str = "stillframe:keep";
 /// On a volume: leave it alone, whatever the value.
@@ -121,7 +124,8 @@ pub fn is_reserved(key: &str) -> bool {
 /// carry such tags itself; copied along they would collide, or tell an old story.
 #[must_use]
 pub fn is_ours_on_snapshots(key: &str) -> bool {
-    [POLICY, RUN, SLOT, INSTANCE, CONSISTENCY, SOURCE_VOLUME, SOURCE_SNAPSHOT, SOURCE_REGION].contains(&key)
+    [POLICY, RUN, SLOT, INSTANCE, CONSISTENCY].contains(&key)
+        || [SOURCE_VOLUME, SOURCE_SNAPSHOT, SOURCE_REGION, SOURCE_STARTED].contains(&key)
         || key.starts_with(INSTANCE_TAG)
         || key.starts_with(LAYOUT)
         || key.starts_with(BORN)

@@ -3,12 +3,14 @@
 //!
 //! An unknown field is ignored. A missing or wrong one gives one error that names it and its value.
 
+mod copy_to;
 pub(crate) mod overrides;
 pub(crate) mod reading;
 mod select;
 mod selected;
 mod slot;
 
+pub use copy_to::CopyTo;
 pub use select::Selection;
 pub(crate) use selected::Selected;
 pub use slot::{Every, Slot};
@@ -68,6 +70,9 @@ pub struct Policy {
     /// Description of every snapshot; empty for one that names policy and slot.
     #[serde(default, deserialize_with = "description")]
     pub description: String,
+    /// Regions that good restore points are copied to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "copy_to::list")]
+    pub copy_to: Vec<CopyTo>,
     /// Plan only.
     #[serde(default)]
     pub dry_run: bool,

@@ -306,7 +306,7 @@ fn hold(policy: &Policy, observed: &Observed, judged: &[Judged<'_>]) -> Option<H
 
 #[cfg(test)]
 #[path = "prune_properties.rs"]
-mod properties;
+pub(crate) mod properties;
 #[cfg(test)]
 #[path = "prune_tests.rs"]
 mod tests;

@@ -77,7 +77,7 @@ fn any_snapshots() -> impl Strategy<Value = Vec<Snapshot>> {
     })
 }
 
-fn any_observed() -> impl Strategy<Value = Observed> {
+pub(crate) fn any_observed() -> impl Strategy<Value = Observed> {
     let few = || btree_set((0_usize..40, 0_usize..3), 0..6);
     let ids = |chosen: BTreeSet<(usize, usize)>| -> BTreeSet<SnapshotId> {
         chosen.into_iter().map(|(set, member)| format!("snap-{set}-{member}").into()).collect()
@@ -98,7 +98,7 @@ fn any_observed() -> impl Strategy<Value = Observed> {
     )
 }
 
-fn any_policy() -> impl Strategy<Value = Policy> {
+pub(crate) fn any_policy() -> impl Strategy<Value = Policy> {
     let counts = (0_u32..5, 0_u32..4, 0_u32..4, 0_u32..4, 0_u32..3);
     let within = prop::option::weighted(0.3, select(vec!["5h", "2d", "9d", "1m"]));
     let zones = vec!["UTC", "Europe/Berlin", "America/St_Johns", "Pacific/Apia"];
@@ -135,7 +135,7 @@ fn after(observed: &Observed, gone: &BTreeSet<SnapshotId>) -> Observed {
 }
 
 /// Instants of the good restore points of some volumes, newest first.
-fn good(policy: &Policy, observed: &Observed, volumes: &[VolumeId]) -> Vec<DateTime<Utc>> {
+pub(crate) fn good(policy: &Policy, observed: &Observed, volumes: &[VolumeId]) -> Vec<DateTime<Utc>> {
     let points = restore_points(&policy.name, &observed.snapshots);
     let good = points.iter().rev().flat_map(|point| {
         let members = point.by_volume().filter(|members| volumes.contains(&members[0].volume));
