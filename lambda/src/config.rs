@@ -12,6 +12,8 @@ pub struct Config {
     pub signal_function: String,
     /// Name of this function, which it invokes to go on: Lambda's own `AWS_LAMBDA_FUNCTION_NAME`.
     pub own_function: String,
+    /// The region that it runs in: Lambda's own `AWS_REGION`.
+    pub region: Option<String>,
     /// Where the parameters live: `STILLFRAME_PARAMETER_PREFIX`, default `/stillframe`.
     pub parameter_prefix: String,
     /// What the names of the SSM documents begin with: `STILLFRAME_DOCUMENT_PREFIX`, default `Stillframe`.
@@ -33,6 +35,7 @@ impl Config {
             clock: Clock::new(variable(OFFSET_VARIABLE).as_deref())?,
             signal_function: or("STILLFRAME_SIGNAL_FUNCTION", "signal"),
             own_function: or("AWS_LAMBDA_FUNCTION_NAME", "backup"),
+            region: variable("AWS_REGION").filter(|name| !name.is_empty()),
             parameter_prefix: or("STILLFRAME_PARAMETER_PREFIX", "/stillframe"),
             document_prefix: or("STILLFRAME_DOCUMENT_PREFIX", "Stillframe"),
             metrics_namespace: or("STILLFRAME_METRICS_NAMESPACE", "Stillframe"),
@@ -49,6 +52,12 @@ impl Config {
     #[must_use]
     pub fn restore_parameter(&self, name: &str) -> String {
         format!("{}/restore/{name}", self.parameter_prefix)
+    }
+
+    /// Path of the leases of a policy's copying.
+    #[must_use]
+    pub fn copy_lease_path(&self, policy: &str) -> String {
+        format!("{}/copies", self.lease_path(policy))
     }
 
     /// Path of a policy's leases.
@@ -72,6 +81,7 @@ mod tests {
             (config.document_prefix.as_str(), config.metrics_namespace.as_str()),
             ("Stillframe", "Stillframe")
         );
+        assert_eq!(config.copy_lease_path("daily"), "/stillframe/lease/daily/copies");
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod aws;
 pub mod backup;
 pub mod clock;
 pub mod config;
+pub mod copy;
 pub mod function;
 pub mod metrics;
 pub mod restore;

@@ -17,9 +17,9 @@ mod history;
 
 // What comes out.
 mod backup;
+mod copies;
 mod dry_run;
 mod explain;
-mod copies;
 mod prune;
 mod restore;
 mod settle;
@@ -32,10 +32,10 @@ mod text;
 mod world;
 
 pub use backup::*;
+pub use copies::*;
 pub use dry_run::{DryRun, dry_run};
 pub use event::{Action, Continuation, Event};
 pub use explain::*;
-pub use copies::*;
 pub use history::{
     Lineage, LineageKey, Member as PointMember, RestorePoint, Target, lineages, restore_points,
 };

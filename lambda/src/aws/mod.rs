@@ -3,10 +3,11 @@
 //!
 //! Two rules hold for every verb. Each call has a connect, an attempt and a total timeout, because the
 //! SDK has none by default. And a call that cannot be repeated safely (`CreateSnapshots`,
-//! `CreateSnapshot`, `SendCommand`: no idempotency token) is sent once; what to do about an unknown
-//! outcome is the caller's decision, who looks by run tag first.
+//! `CreateSnapshot`, `CopySnapshot`, `SendCommand`: no idempotency token) is sent once; what to do about an
+//! unknown outcome is the caller's decision, who looks by tag first.
 
 mod attach_volume;
+mod copy_snapshot;
 mod create_snapshot;
 mod create_snapshots;
 mod create_tags;
@@ -24,12 +25,14 @@ mod observe;
 mod observe_restore;
 mod observed_from_sdk;
 mod parameters;
+mod presigned;
 mod send_command;
 mod stop_history;
 mod user_data;
 mod warm_up;
 
 pub use attach_volume::{AttachVolume, Attaching};
+pub use copy_snapshot::CopySnapshot;
 pub use create_snapshot::CreateSnapshot;
 pub use create_snapshots::{CreateSnapshots, MadeSnapshot, SetRequest};
 pub use create_tags::CreateTags;
@@ -51,7 +54,7 @@ pub use stop_history::StopHistory;
 pub use user_data::UserDataOf;
 pub use warm_up::WarmUp;
 
-use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_ec2::config::{
     AsyncSleep, Credentials, SharedAsyncSleep, SharedCredentialsProvider, SharedHttpClient, Sleep,
 };
@@ -70,9 +73,10 @@ const CALL: Duration = Duration::from_secs(60);
 /// Attempts of a repeatable call.
 const ATTEMPTS: u32 = 4;
 
-/// The account and region that this process works in: the clients behind the verbs.
+/// An account and a region to work in: the clients behind the verbs.
 #[derive(Debug, Clone)]
 pub struct Account {
+    config: SdkConfig,
     ec2: aws_sdk_ec2::Client,
     ssm: aws_sdk_ssm::Client,
     lambda: aws_sdk_lambda::Client,
@@ -103,7 +107,7 @@ impl Account {
             .sleep_impl(SharedAsyncSleep::new(TimerSleep))
             .http_client(http)
             .credentials_provider(SharedCredentialsProvider::new(credentials))
-            .region(aws_config::Region::new(region.to_owned()))
+            .region(Region::new(region.to_owned()))
             .endpoint_url("http://region.invalid")
             .build();
         Self::new(&config)
@@ -111,6 +115,7 @@ impl Account {
 
     fn new(config: &SdkConfig) -> Self {
         Self {
+            config: config.clone(),
             ec2: aws_sdk_ec2::Client::new(config),
             ssm: aws_sdk_ssm::Client::new(config),
             lambda: aws_sdk_lambda::Client::new(config),
@@ -139,6 +144,14 @@ struct TimerSleep;
 impl AsyncSleep for TimerSleep {
     fn sleep(&self, duration: Duration) -> Sleep {
         Sleep::new(crate::timer::sleep(duration))
+    }
+}
+
+impl Account {
+    /// The same account in another region.
+    #[must_use]
+    pub fn in_region(&self, region: &str) -> Self {
+        Self::new(&self.config.to_builder().region(Region::new(region.to_owned())).build())
     }
 }
 

@@ -2,23 +2,23 @@
 //! something, it answers and does none of this.
 
 mod case;
-mod deadline;
+pub(crate) mod deadline;
 mod direct;
 mod dispatch;
 mod event;
 mod evidence;
 mod gather;
 pub(crate) mod guarded;
-mod hold;
-mod lease;
+pub(crate) mod hold;
+pub(crate) mod lease;
 mod observe;
 mod order;
-mod pace;
-mod prune;
+pub(crate) mod pace;
+pub(crate) mod prune;
 mod report;
 mod run;
 mod settle;
-mod stop;
+pub(crate) mod stop;
 mod tell;
 
 pub use report::{Note, PointSnapshot, RestorePoint, RunReport, Skipped, Status};
@@ -30,6 +30,7 @@ use crate::{
         InvokeSelf, Observe, Parameters, SendCommand, StopHistory,
     },
     config::Config,
+    copy::Copier,
     metrics::RunMetrics,
     timer,
 };
@@ -47,11 +48,11 @@ use serde::Serialize;
 use serde_json::Value;
 use settle::Settle;
 use std::time::{Duration, Instant, SystemTime};
-use stillframe_plan::{Policy, PolicyError, RunId, Slot};
+use stillframe_plan::{Completion, Policy, PolicyError, RunId, Slot};
 use stop::Stop;
 
 /// How long after Lambda's deadline a lease goes stale: nothing of its holder runs by then.
-const STALE_AFTER: Duration = Duration::from_secs(60);
+pub(crate) const STALE_AFTER: Duration = Duration::from_secs(60);
 
 /// The function's environment.
 #[derive(Debug)]
@@ -132,6 +133,7 @@ impl BackupFunction {
                 gather: Gather::new(invocations, config.clock),
                 settle: Settle { observe, create_tags: CreateTags::new(account) },
                 delete_snapshot: DeleteSnapshot::new(account),
+                copier: Copier::new(account, &config),
                 config,
             },
         }
@@ -144,11 +146,17 @@ impl BackupFunction {
     /// its report.
     pub async fn handle(&self, event: Value, ends: SystemTime) -> Result<Outcome, Unfit> {
         let event = Event::read(event)?;
+        self.check_home(&event.policy)?;
         let eyes = &self.hands.eyes;
         let ask = Ask { observe: &eyes.observe, guards: &eyes.guards, clock: self.hands.config.clock };
         let answer = match &event.action {
             Action::Backup => return Ok(Outcome::Run(Box::new(Box::pin(self.run(event, ends)).await?))),
             Action::Explain { keep_instead } => ask.explain(&event.policy, keep_instead.as_ref()).await,
+            Action::Copy { completion } => {
+                let deadline = Deadline::at(ends);
+                let copied = Box::pin(self.copy(&event.policy, completion.as_ref(), &deadline)).await?;
+                return Ok(Outcome::Run(Box::new(copied)));
+            }
             Action::Status => ask.status(&event.policy).await,
         };
         Ok(Outcome::Answer(Box::new(answer.map_err(Unfit::Look)?)))
@@ -207,6 +215,56 @@ impl BackupFunction {
             held.finish().await;
         }
         Ok(self.tell(run, &ended, started))
+    }
+
+    fn check_home(&self, policy: &Policy) -> Result<(), PolicyError> {
+        self.hands.config.region.as_deref().map_or(Ok(()), |region| policy.check_home(region))
+    }
+
+    /// Makes a policy's copies, if that is what the event is about. What fails is told by the report; the
+    /// next backup's sweep makes good for it.
+    async fn copy(
+        &self,
+        policy: &Policy,
+        completion: Option<&Completion>,
+        deadline: &Deadline,
+    ) -> Result<RunReport, Unfit> {
+        let copier = &self.hands.copier;
+        let now = self.hands.config.clock.now();
+        let run = format!("{}/copies/{}", policy.name, random_word(6)?);
+        let mut report = RunReport {
+            policy: policy.name.clone(),
+            slot: Slot::of(policy.every, policy.timezone, now).name,
+            run: run.clone(),
+            ..RunReport::default()
+        };
+        let concerned = match completion {
+            Some(event) => copier.concerns(policy, &event.region, &event.snapshots).await,
+            None => Ok(true),
+        };
+        let ended = match concerned {
+            Ok(true) if policy.dry_run => {
+                let outlook = copier.outlook(policy).await.map_err(Stop::at("look at the copies"));
+                report.status = Status::DryRun;
+                outlook.map(|text| report.plan = Some(text))
+            }
+            Ok(true) => {
+                let ended = copier.sweep(policy, &run, random_word(24)?, deadline, &mut report).await;
+                report.status = report.how_it_ended();
+                ended
+            }
+            Ok(false) => {
+                report.status = Status::NothingToDo;
+                Ok(())
+            }
+            Err(error) => Err(Stop::at("look at the snapshots of the event")(error)),
+        };
+        if let Err(stop) = ended {
+            tracing::error!(run, %stop, "copying ended early");
+            report.status = Status::Failed;
+            report.failures.push(Note::new("ended-early", stop.to_string()));
+        }
+        Ok(report)
     }
 
     async fn take_lease(&self, event: &Event, run: &Run<'_>) -> Result<Taken, CallError> {

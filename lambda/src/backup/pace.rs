@@ -54,6 +54,12 @@ impl Pace {
         Self::of_cuts()
     }
 
+    /// For copies to another region, whose bucket is half as deep.
+    #[must_use]
+    pub fn of_copies() -> Self {
+        Self::new(25, Range { least: 0.2, first: 4.0, most: 4.9 }, timer::now())
+    }
+
     /// Takes a token, waiting for it if need be.
     pub async fn token(&mut self) {
         let wait = self.take(timer::now());

@@ -1,5 +1,6 @@
 //! The result of a run: one JSON document, the function's answer.
 
+use crate::copy::CopiedTo;
 use serde::Serialize;
 use stillframe_plan::Consistency;
 use stillframe_wire::{Flush, Phases, Report as HelperReport};
@@ -49,6 +50,9 @@ pub struct RunReport {
     /// Why prune held back.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub prune: Vec<Note>,
+    /// What was done about copies in other regions.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub copies: Vec<CopiedTo>,
     /// How each instance did in a rehearsal.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rehearsals: Vec<Rehearsed>,
@@ -172,7 +176,8 @@ impl RunReport {
     /// How a run ended that came to its end.
     #[must_use]
     pub fn how_it_ended(&self) -> Status {
-        match (self.restore_points.is_empty(), self.failures.is_empty(), self.pruned.is_empty()) {
+        let nothing_went = self.pruned.is_empty() && !self.copies.iter().any(CopiedTo::has_changed);
+        match (self.restore_points.is_empty(), self.failures.is_empty(), nothing_went) {
             (true, false, _) => Status::Failed,
             (true, true, true) => Status::NothingToDo,
             _ => Status::Done,

@@ -19,6 +19,7 @@ use super::{
 use crate::{
     aws::{DeleteSnapshot, Document, Parameters},
     config::Config,
+    copy::Copier,
     metrics::RunMetrics,
     signing_key, timer,
 };
@@ -47,6 +48,7 @@ pub struct Hands {
     pub(super) gather: Gather,
     pub(super) settle: Settle,
     pub(super) delete_snapshot: DeleteSnapshot,
+    pub(super) copier: Copier,
 }
 
 /// One run.
@@ -85,6 +87,10 @@ impl Run<'_> {
             Guarded::look(&self.hands.eyes.guards).await.write_into(&mut observed);
             let prune = stillframe_plan::prune(self.policy, &observed);
             self.report.plan = Some(dry_run(&plan, &prune, &observed).to_string());
+            match Box::pin(self.hands.copier.outlook(self.policy)).await {
+                Ok(copies) => self.report.plan.get_or_insert_default().push_str(&copies),
+                Err(error) => self.report.warnings.push(Note::new("copies-unknown", error.to_string())),
+            }
             self.report.status = Status::DryRun;
             return Ok(());
         }
@@ -95,6 +101,8 @@ impl Run<'_> {
         let Observed { instances, .. } = observed;
         promoted.extend(self.back_up(&plan).await?);
         self.prune(instances, &promoted).await?;
+        let (copier, holder) = (&self.hands.copier, super::random_word(24).unwrap_or_default());
+        copier.sweep(self.policy, self.run.as_str(), holder, &self.deadline, &mut self.report).await?;
         self.report.status = self.report.how_it_ended();
         Ok(())
     }

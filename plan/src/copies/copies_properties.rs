@@ -1,6 +1,7 @@
 //! What holds for every history, policy and course of copying. `PROPTEST_CASES` says how many are tried.
 
 use super::*;
+use crate::copies::destination::source_of;
 use crate::history::lineages;
 use crate::prune::DeleteReason;
 use crate::prune::properties::{any_observed, any_policy, good};

@@ -12,10 +12,6 @@ const ANY_VOLUME: &str = "vol-ffffffff";
 pub struct Destination {
     /// At least those that carry the policy's name, and all that are pending.
     pub snapshots: Vec<Snapshot>,
-    /// Those that a registered image there uses.
-    pub used_by_images: BTreeSet<SnapshotId>,
-    /// Those under a lock that has not expired.
-    pub locked: BTreeSet<SnapshotId>,
     /// Sources of which a copy was asked for lately: EC2 may take a moment to show it.
     pub begun: BTreeSet<SnapshotId>,
 }
@@ -23,7 +19,8 @@ pub struct Destination {
 impl Destination {
     /// The copies that a policy has made here from its region, as if they had been made here: for
     /// [`prune`](crate::prune) and everything else that works on restore points. Volumes' own rules are
-    /// for their own region and left out; that the volumes live there counts here too.
+    /// for their own region and left out; that the volumes live there counts here too. What EC2 protects
+    /// here is for the caller to write in.
     #[must_use]
     pub fn as_observed(&self, policy: &str, home: &str, source: &Observed) -> Observed {
         let ours = self.snapshots.iter().filter(|one| is_ours(one, policy, home));
@@ -39,8 +36,9 @@ impl Destination {
             snapshots: ours.map(as_made_here).collect(),
             agents: Default::default(),
             orders_under_way: Default::default(),
-            used_by_images: self.used_by_images.clone(),
-            locked: self.locked.clone(),
+            used_by_images: BTreeSet::new(),
+            locked: BTreeSet::new(),
+            guards_unseen: None,
         }
     }
 

@@ -11,10 +11,14 @@
 //! EC2 has no token against making a copy twice, so what counts as copied is told by the source's id in the
 //! tags of the copies, which are born with it.
 
+mod attempts;
+mod completion;
 mod decision;
 mod destination;
+mod outlook;
 mod tags_of_copy;
 
+pub use completion::{Completion, NoCompletion};
 pub use decision::*;
 pub use destination::Destination;
 
@@ -23,9 +27,9 @@ use crate::observed::{Observed, Snapshot, SnapshotState, Tier};
 use crate::policy::{CopyTo, Policy};
 use crate::prune::{KeepReason, Prune, Verdict, prune};
 use crate::{RunId, SnapshotId};
+use attempts::{Attempt, Attempts};
 use chrono::{DateTime, TimeDelta, Utc};
-use destination::{as_made_here, source_of};
-use std::cmp::Reverse;
+use outlook::Outlook;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Copies that may be on their way to one region at the same time: EC2's limit, of the whole account.
@@ -95,70 +99,6 @@ pub fn copies<'a>(
     decided
 }
 
-/// What has become of the copy of one snapshot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Attempt {
-    /// None was made.
-    None,
-    /// The latest failed.
-    Failed {
-        /// When it was begun.
-        begun_at: DateTime<Utc>,
-    },
-    /// One is being made, or is in the Recycle Bin.
-    InFlight,
-    /// It is complete.
-    There,
-}
-
-/// The copies by their sources.
-struct Attempts<'a> {
-    by_source: BTreeMap<&'a str, BTreeMap<&'a SnapshotId, &'a Snapshot>>,
-    begun: &'a BTreeSet<SnapshotId>,
-}
-
-impl<'a> Attempts<'a> {
-    fn of(there: &'a Observed, seen: &'a Destination) -> Self {
-        let mut by_source: BTreeMap<&str, BTreeMap<&SnapshotId, &Snapshot>> = BTreeMap::new();
-        for copy in &there.snapshots {
-            let Some(source) = source_of(copy) else { continue };
-            by_source.entry(source).or_default().insert(&copy.id, copy);
-        }
-        Self { by_source, begun: &seen.begun }
-    }
-
-    fn at(&self, source: &SnapshotId) -> Attempt {
-        let copies = self.by_source.get(source.as_str());
-        let copies = || copies.into_iter().flat_map(BTreeMap::values);
-        let failed_at =
-            copies().filter(|copy| copy.state == SnapshotState::Error).map(|copy| copy.started_at).max();
-        if copies().any(|copy| copy.state == SnapshotState::Completed) {
-            Attempt::There
-        } else if copies().any(|copy| copy.state != SnapshotState::Error) {
-            Attempt::InFlight
-        } else if let Some(begun_at) = failed_at {
-            Attempt::Failed { begun_at }
-        } else if self.begun.contains(source) {
-            Attempt::InFlight
-        } else {
-            Attempt::None
-        }
-    }
-
-    /// Failed copies that nobody needs to see any more: those before the latest attempt at the same
-    /// snapshot, and those older than a day.
-    fn clean_up(&self, now: DateTime<Utc>) -> impl Iterator<Item = SnapshotId> {
-        self.by_source.values().flat_map(move |copies| {
-            let latest = copies.values().map(|copy| (copy.started_at, &copy.id)).max();
-            let failed = copies.values().filter(|copy| copy.state == SnapshotState::Error);
-            let stale = failed.filter(move |copy| {
-                Some((copy.started_at, &copy.id)) != latest || now - copy.started_at > TimeDelta::days(1)
-            });
-            stale.map(|copy| copy.id.clone())
-        })
-    }
-}
-
 /// What tells a restore point from all others.
 type Key = (RunId, Target);
 
@@ -203,98 +143,6 @@ fn good_sets<'a>(policy: &Policy, source: &'a Observed, attempts: &Attempts<'_>)
         members: point.by_volume().filter_map(member).collect(),
     };
     history.points.iter().filter(good).map(set).collect()
-}
-
-/// What the destination would hold with a complete copy of every good set, and what its rules would make of
-/// that.
-struct Outlook {
-    /// Sets that the rules, or `min`, would keep.
-    kept: BTreeSet<Key>,
-    /// Of sets that are the newest good ones of a lineage: since when the lineage waits, which is the
-    /// instant of its newest copy.
-    newest: BTreeMap<Key, Option<DateTime<Utc>>>,
-}
-
-/// When a set is copied: the least comes first.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum Turn {
-    Begun(Reverse<DateTime<Utc>>, Key),
-    Newest { waits_since: Option<DateTime<Utc>>, set: (Reverse<DateTime<Utc>>, Key) },
-    Older(Reverse<DateTime<Utc>>, Key),
-}
-
-impl Outlook {
-    fn of(rules: &Policy, there: &Observed, sets: &[Set<'_>]) -> Self {
-        let mut complete = there.clone();
-        complete.snapshots.retain(|copy| copy.state == SnapshotState::Completed);
-        // What is left uncopied may itself have told one lineage from another, so the rules look again at
-        // what they have left, until they keep all of it.
-        let mut kept: BTreeSet<Key> = sets.iter().map(Set::key).collect();
-        let all = loop {
-            let mut all = complete.clone();
-            all.snapshots.extend(to_come(sets.iter().filter(|set| kept.contains(&set.key()))));
-            let still_kept: BTreeSet<Key> =
-                kept_by_rules(rules, &all).filter(|key| kept.contains(key)).collect();
-            if still_kept.len() == kept.len() {
-                break all;
-            }
-            kept = still_kept;
-        };
-
-        let done: BTreeSet<Key> = sets.iter().filter(|set| set.is_there()).map(Set::key).collect();
-        let history = History::of(rules, &all);
-        let expected: BTreeSet<Key> = sets.iter().map(Set::key).collect();
-        let mut newest: BTreeMap<u32, Key> = BTreeMap::new();
-        let mut newest_there: BTreeMap<u32, DateTime<Utc>> = BTreeMap::new();
-        for point in &history.points {
-            for members in point.by_volume().filter(|members| point.is_good(rules, members)) {
-                let Some(member) = members.first() else { continue };
-                let (lineage, key) =
-                    (history.lineage_of(member.number), (point.run.clone(), point.target.clone()));
-                // What is no set of home any more is there, or it would not be good.
-                if done.contains(&key) || !expected.contains(&key) {
-                    newest_there.entry(lineage).or_insert(point.started_at);
-                }
-                newest.entry(lineage).or_insert(key);
-            }
-        }
-        let mut waiting: BTreeMap<Key, Option<DateTime<Utc>>> = BTreeMap::new();
-        for (lineage, key) in newest {
-            let since = newest_there.get(&lineage).copied();
-            waiting.entry(key).and_modify(|known| *known = since.min(*known)).or_insert(since);
-        }
-        Self { kept, newest: waiting }
-    }
-
-    fn keeps(&self, set: &Set<'_>) -> bool {
-        self.kept.contains(&set.key())
-    }
-
-    fn turn(&self, set: &Set<'_>) -> Turn {
-        let newest_first = (Reverse(set.started_at), set.key());
-        match self.newest.get(&newest_first.1) {
-            _ if set.is_begun() => Turn::Begun(newest_first.0, newest_first.1),
-            Some(waits_since) => Turn::Newest { waits_since: *waits_since, set: newest_first },
-            None => Turn::Older(newest_first.0, newest_first.1),
-        }
-    }
-}
-
-/// The copies that the sets lack, as if they were complete.
-fn to_come<'a>(sets: impl Iterator<Item = &'a Set<'a>>) -> impl Iterator<Item = Snapshot> {
-    let missing = sets.flat_map(|set| &set.members).filter(|(_, attempt)| *attempt != Attempt::There);
-    missing.map(|(snapshot, _)| as_made_here(snapshot))
-}
-
-/// The restore points that rules or `min` keep, for whatever volume.
-fn kept_by_rules(rules: &Policy, observed: &Observed) -> impl Iterator<Item = Key> {
-    let is_kept = |reason: &KeepReason| matches!(reason, KeepReason::Rules(_) | KeepReason::Min { .. });
-    let kept = move |verdict: &Verdict| match verdict {
-        Verdict::Keep(kept) => kept.iter().any(|(_, reason)| is_kept(reason)),
-        Verdict::Delete(_) => false,
-    };
-    let points = prune(rules, observed).points.into_iter().filter(move |point| kept(&point.verdict));
-    points.map(|point| (point.run, point.target)).collect::<Vec<_>>().into_iter()
 }
 
 /// Keeps what is being copied, or will be, from being pruned as the half of a set that it still is.

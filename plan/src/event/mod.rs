@@ -4,7 +4,8 @@
 //! ```json
 //! {"policy": "daily", "...": "...", "action": "explain", "keep_instead": {"last": 3}}
 //! ```
-//! `action` is `backup` (so it is when absent), `explain` or `status`; the last two only look. With
+//! `action` is `backup` (so it is when absent), `copy`, `explain` or `status`; the last two only look. With
+//! `copy`, `event` is what EBS said, where that is the occasion. With
 //! `explain`, `keep_instead` holds other rules in the place of the policy's `keep`, and the answer tells what
 //! they would change. With any other action it is an error, and not ignored as unknown fields are: who left
 //! `action` out would get a backup, and a prune by rules that he meant to replace.
@@ -13,6 +14,7 @@ mod continuation;
 
 pub use continuation::Continuation;
 
+use crate::copies::Completion;
 use crate::policy::{Policy, PolicyError, reading};
 use crate::retention::Keep;
 use serde_json::Value;
@@ -22,6 +24,11 @@ use serde_json::Value;
 pub enum Action {
     /// Back up, settle, prune.
     Backup,
+    /// Make the copies in other regions.
+    Copy {
+        /// What EBS has completed; none when somebody asks by hand.
+        completion: Option<Completion>,
+    },
     /// Tell why each snapshot is kept or deleted.
     Explain {
         /// Rules to compare those of the policy with.
@@ -48,7 +55,7 @@ impl Event {
     /// Reads an event.
     ///
     /// # Errors
-    /// The policy, or one of the fields `action`, `keep_instead` and `continue`, is missing something or
+    /// The policy, or one of the fields `action`, `event`, `keep_instead` and `continue`, is missing something or
     /// malformed.
     pub fn read(raw: Value) -> Result<Self, PolicyError> {
         let policy = Policy::read(&raw)?;
@@ -84,6 +91,7 @@ impl Event {
 
 const ACTION: &str = "action";
 const KEEP_INSTEAD: &str = "keep_instead";
+const EVENT: &str = "event";
 const CONTINUE: &str = "continue";
 
 impl Action {
@@ -92,13 +100,27 @@ impl Action {
             None => Self::Backup,
             Some(value) => match value.as_str() {
                 Some("backup") => Self::Backup,
+                Some("copy") => Self::Copy { completion: None },
                 Some("explain") => Self::Explain { keep_instead: None },
                 Some("status") => Self::Status,
                 _ => {
-                    let cause = "it has to be \"backup\", \"explain\" or \"status\"";
+                    let cause = "it has to be \"backup\", \"copy\", \"explain\" or \"status\"";
                     return Err(reading::wrong(ACTION, cause, value));
                 }
             },
+        };
+        let action = match (action, given(event, EVENT)) {
+            (Self::Copy { .. }, Some(value)) => {
+                let completion = Completion::read(value).map_err(|error| PolicyError::Field {
+                    field: error.field(EVENT),
+                    cause: error.to_string(),
+                })?;
+                Self::Copy { completion: Some(completion) }
+            }
+            (_, Some(value)) => {
+                return Err(reading::wrong(EVENT, "it goes only with \"action\": \"copy\"", value));
+            }
+            (action, None) => action,
         };
         match (action, given(event, KEEP_INSTEAD)) {
             (Self::Explain { .. }, Some(value)) => {

@@ -76,6 +76,13 @@ impl Callers {
         credentials
     }
 
+    /// The region that a request was signed for, by its `Authorization` header.
+    #[must_use]
+    pub fn region_of(authorization: Option<&str>) -> Option<&str> {
+        // Credential=KEY/DAY/REGION/SERVICE/aws4_request
+        authorization?.split_once("Credential=")?.1.split('/').nth(2)
+    }
+
     /// Who signed a request, by its `Authorization` header.
     #[must_use]
     pub fn of(&self, authorization: Option<&str>) -> Caller {
@@ -108,6 +115,8 @@ mod tests {
         let header =
             format!("AWS4-HMAC-SHA256 Credential={key}/20261122/eu-central-1/lambda/aws4_request, x");
         assert_eq!(callers.of(Some(&header)), instance);
+        assert_eq!(Callers::region_of(Some(&header)), Some("eu-central-1"));
+        assert_eq!(Callers::region_of(None), None);
         assert_eq!(callers.of(Some("AWS4-HMAC-SHA256 Credential=AKIAOTHER/x")), Caller::Operator);
         assert_eq!(callers.of(Some("Credential=")), Caller::Operator);
         assert_eq!(callers.of(None), Caller::Operator);

@@ -268,7 +268,15 @@ impl Client {
         self.get("ec2/snapshots")
     }
 
-    /// Where the bytes of every snapshot lie.
+    /// The same of another region.
+    ///
+    /// # Errors
+    /// There is no such region.
+    pub fn snapshots_in(&self, region: &str) -> Result<Vec<SnapshotRecord>, ClientError> {
+        self.get(&format!("ec2/snapshots?region={region}"))
+    }
+
+    /// Where the bytes of every snapshot of every region lie.
     ///
     /// # Errors
     /// The region does not answer.
@@ -303,6 +311,23 @@ impl Client {
         let form =
             [("Action", action), ("Version", "2016-11-15")].into_iter().chain(parameters.iter().copied());
         text(&self.endpoint, received(&self.endpoint, self.agent.post(&self.endpoint).send_form(form))?)
+    }
+
+    /// The same in another region.
+    ///
+    /// # Errors
+    /// EC2 refused.
+    pub fn ec2_in(
+        &self,
+        region: &str,
+        action: &str,
+        parameters: &[(&str, &str)],
+    ) -> Result<String, ClientError> {
+        let form =
+            [("Action", action), ("Version", "2016-11-15")].into_iter().chain(parameters.iter().copied());
+        let credential = format!("AWS4-HMAC-SHA256 Credential=AKIA/00000000/{region}/ec2/aws4_request");
+        let request = self.agent.post(&self.endpoint).header("Authorization", credential);
+        text(&self.endpoint, received(&self.endpoint, request.send_form(form))?)
     }
 
     /// Calls SSM as the operator.

@@ -2,6 +2,7 @@
 
 use crate::diskless::Diskless;
 use crate::disks::{self, Disks};
+use crate::events;
 use crate::latency::UnknownOperation;
 use crate::machine::{MachineError, Machines};
 use crate::region::Region;
@@ -11,6 +12,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 
 /// Why a fleet could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +40,8 @@ pub enum FleetError {
 pub struct Fleet {
     region: Arc<Region>,
     listener: Listener,
+    /// Tells rules of events, where there is a rule.
+    events: Option<JoinHandle<()>>,
 }
 
 impl Fleet {
@@ -55,7 +59,8 @@ impl Fleet {
             .map_err(|error| FleetError::OwnPath(io::Error::other(error)))??;
         let region = Arc::new(Region::new(&spec, &endpoint, machines, Some(launcher))?);
         let listener = server::listen(socket, server::router(Arc::clone(&region)));
-        Ok(Self { region, listener })
+        let events = (!region.rules.is_empty()).then(|| tokio::spawn(events::tell(Arc::clone(&region))));
+        Ok(Self { region, listener, events })
     }
 
     /// Where it listens.
@@ -67,6 +72,9 @@ impl Fleet {
     /// Ends it: nothing that it started or made stays.
     pub async fn shutdown(self) {
         drop(self.listener);
+        if let Some(events) = self.events {
+            events.abort();
+        }
         self.region.shutdown().await;
     }
 }

@@ -11,6 +11,7 @@ pub mod buckets;
 pub mod caller;
 pub mod clock;
 pub mod ec2;
+pub mod events;
 pub mod faults;
 pub mod fleet;
 pub mod imds;

@@ -181,6 +181,12 @@ pub trait Machines: Send + Sync {
     /// No snapshot was made.
     fn snapshot(&self, cuts: &[CutRequest]) -> Result<(), MachineError>;
 
+    /// Copies a snapshot's bytes, as another snapshot's.
+    ///
+    /// # Errors
+    /// It is unknown, or there is no room.
+    fn copy_snapshot(&self, from: &str, to: &str) -> Result<(), MachineError>;
+
     /// Removes a snapshot's bytes.
     ///
     /// # Errors

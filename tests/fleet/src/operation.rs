@@ -5,6 +5,7 @@
 pub const ALL: &[&str] = &[
     // EC2
     "AttachVolume",
+    "CopySnapshot",
     "CreateSnapshot",
     "CreateSnapshots",
     "CreateTags",

@@ -10,7 +10,7 @@ use crate::imds::Metadata;
 use crate::lambda::{self, Functions};
 use crate::latency::Latencies;
 use crate::machine::Machines;
-use crate::spec::Spec;
+use crate::spec::{RuleSpec, Spec};
 use crate::ssm::commands::Commands;
 use crate::ssm::delivery::Agents;
 use crate::ssm::documents::Documents;
@@ -43,8 +43,12 @@ pub struct Region {
     pub account: String,
     /// Where it listens: `http://127.0.0.1:PORT`.
     pub endpoint: String,
-    /// What time it is.
-    pub clock: Clock,
+    /// Further regions of the same account. They have records and bytes, and no instances or functions.
+    pub elsewhere: Vec<Arc<Region>>,
+    /// Rules by which events reach functions.
+    pub rules: Vec<RuleSpec>,
+    /// What time it is, in all of them.
+    pub clock: Arc<Clock>,
     /// How slow it is.
     pub latencies: Latencies,
     /// What is to go wrong.
@@ -91,7 +95,30 @@ impl Region {
         machines: Arc<dyn Machines>,
         launcher: Option<PathBuf>,
     ) -> Result<Self, crate::latency::UnknownOperation> {
-        let clock = Clock::default();
+        let clock = Arc::new(Clock::default());
+        let elsewhere = spec.other_regions.iter().map(|name| {
+            let spec = Spec {
+                region: name.clone(),
+                other_regions: Vec::new(),
+                rules: Vec::new(),
+                instances: Vec::new(),
+                detached: Vec::new(),
+                ..spec.clone()
+            };
+            Self::with_clock(&spec, endpoint, Arc::clone(&machines), None, Arc::clone(&clock)).map(Arc::new)
+        });
+        let elsewhere = elsewhere.collect::<Result<Vec<_>, _>>()?;
+        let home = Self::with_clock(spec, endpoint, machines, launcher, clock)?;
+        Ok(Self { elsewhere, ..home })
+    }
+
+    fn with_clock(
+        spec: &Spec,
+        endpoint: &str,
+        machines: Arc<dyn Machines>,
+        launcher: Option<PathBuf>,
+        clock: Arc<Clock>,
+    ) -> Result<Self, crate::latency::UnknownOperation> {
         let now = clock.now();
         let inventory = Inventory::new(spec, now);
         let trail = Trail::new(&spec.region, spec.trail_delay_s);
@@ -106,6 +133,8 @@ impl Region {
             name: spec.region.clone(),
             account: spec.account.clone(),
             endpoint: endpoint.to_owned(),
+            elsewhere: Vec::new(),
+            rules: spec.rules.clone(),
             clock,
             latencies: Latencies::new(&spec.latency_ms)?,
             faults: Faults::default(),
@@ -124,6 +153,17 @@ impl Region {
             functions: Functions::new(spec.function.clone(), lambda::programs(&spec.function), launcher),
             machines,
         })
+    }
+
+    /// This region and all others.
+    pub fn all<'a>(self: &'a Arc<Self>) -> impl Iterator<Item = &'a Arc<Self>> {
+        std::iter::once(self).chain(&self.elsewhere)
+    }
+
+    /// The region of that name, if there is one.
+    #[must_use]
+    pub fn named<'a>(self: &'a Arc<Self>, name: &str) -> Option<&'a Arc<Self>> {
+        self.all().find(|region| region.name == name)
     }
 
     /// What a program on an instance needs in its environment to find the region.

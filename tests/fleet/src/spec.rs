@@ -46,6 +46,10 @@ pub struct Spec {
     pub account: String,
     /// How long after its start a snapshot stays `pending`, milliseconds on the fleet's clock.
     pub snapshot_completes_after_ms: u64,
+    /// The same for a copy from another region.
+    pub copy_completes_after_ms: u64,
+    /// Further regions, in which there is nothing at the beginning.
+    pub other_regions: Vec<String>,
     /// How long after a call CloudTrail knows of it, seconds on the fleet's clock.
     pub trail_delay_s: u64,
     /// How long operations take, by operation name, milliseconds; see [`crate::latency::Latencies`].
@@ -54,6 +58,9 @@ pub struct Spec {
     pub throttle: BTreeMap<String, BucketSpec>,
     /// The functions.
     pub function: FunctionSpec,
+    /// Rules by which events of EBS reach the backup function.
+    #[serde(rename = "rule")]
+    pub rules: Vec<RuleSpec>,
     /// The instances.
     #[serde(rename = "instance")]
     pub instances: Vec<InstanceSpec>,
@@ -70,10 +77,13 @@ impl Default for Spec {
             region: "eu-central-1".to_owned(),
             account: "123456789012".to_owned(),
             snapshot_completes_after_ms: 1_500,
+            copy_completes_after_ms: 1_500,
+            other_regions: Vec::new(),
             trail_delay_s: 0,
             latency_ms: BTreeMap::new(),
             throttle: BTreeMap::new(),
             function: FunctionSpec::default(),
+            rules: Vec::new(),
             instances: Vec::new(),
             detached: Vec::new(),
         }
@@ -88,6 +98,24 @@ pub struct BucketSpec {
     pub burst: f64,
     /// How many a second after that.
     pub per_second: f64,
+}
+
+/// A rule of EventBridge.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuleSpec {
+    /// The kinds of event that it is for; none for all of EBS's about snapshots.
+    #[serde(default)]
+    pub detail_types: Vec<String>,
+    /// What the function gets: JSON in which `<aws.events.event.json>` stands for the event.
+    pub input: String,
+    /// How often each event is delivered: EventBridge promises at least once.
+    #[serde(default = "once")]
+    pub deliveries: u32,
+}
+
+fn once() -> u32 {
+    1
 }
 
 /// How functions run; the same for all of them.

@@ -103,6 +103,27 @@ impl Region {
         });
     }
 
+    /// Deletes a snapshot, as somebody does who knows of no policy.
+    pub fn delete_snapshot(&self, snapshot: &str) {
+        self.ec2("DeleteSnapshot", &[("SnapshotId", snapshot)]);
+    }
+
+    /// Copies a snapshot within the region, with these tags.
+    pub fn copy_to_home(&self, snapshot: &str, tags: &[(&str, &str)]) {
+        let mut parameters = vec![
+            ("SourceRegion".to_owned(), "eu-central-1"),
+            ("SourceSnapshotId".to_owned(), snapshot),
+            ("TagSpecification.1.ResourceType".to_owned(), "snapshot"),
+        ];
+        for (n, (key, value)) in tags.iter().enumerate() {
+            parameters.push((format!("TagSpecification.1.Tag.{}.Key", n + 1), key));
+            parameters.push((format!("TagSpecification.1.Tag.{}.Value", n + 1), value));
+        }
+        let parameters: Vec<(&str, &str)> =
+            parameters.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+        self.ec2("CopySnapshot", &parameters);
+    }
+
     pub(crate) fn ec2(&self, action: &str, parameters: &[(&str, &str)]) -> String {
         self.client().ec2(action, parameters).unwrap_or_else(|error| panic!("{action}: {error}"))
     }

@@ -4,6 +4,7 @@ use crate::requirements;
 use fleet::client::Client;
 use fleet::outside;
 use fleet::process::FleetProcess;
+use fleet::server::control_bodies::SnapshotRecord;
 use fleet::verify::Verification;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -211,10 +212,19 @@ impl Region {
 
     // ---- Snapshots.
 
-    /// Every snapshot of the account.
+    /// Every snapshot of the account in its region.
     #[must_use]
     pub fn snapshots(&self) -> Vec<Snapshot> {
-        let records = self.client().snapshots().expect("the region answers");
+        Self::read(self.client().snapshots().expect("the region answers"))
+    }
+
+    /// Every snapshot of the account in another region.
+    #[must_use]
+    pub fn snapshots_in(&self, region: &str) -> Vec<Snapshot> {
+        Self::read(self.client().snapshots_in(region).expect("there is such a region"))
+    }
+
+    fn read(records: Vec<SnapshotRecord>) -> Vec<Snapshot> {
         records
             .into_iter()
             .map(|record| Snapshot {

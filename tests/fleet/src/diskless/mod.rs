@@ -75,6 +75,10 @@ impl Machines for Diskless {
         Ok(())
     }
 
+    fn copy_snapshot(&self, _: &str, _: &str) -> Result<(), MachineError> {
+        Ok(())
+    }
+
     fn delete_snapshot(&self, _: &str) -> Result<(), MachineError> {
         Ok(())
     }

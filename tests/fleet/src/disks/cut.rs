@@ -95,6 +95,21 @@ pub fn note(layout: &Layout, cuts: &[CutRequest]) -> Result<(), MachineError> {
     })
 }
 
+/// Copies a snapshot, with its record.
+///
+/// # Errors
+/// The clone fails, or the record cannot be read or written; then nothing of the copy stays.
+pub fn copy(layout: &Layout, from: &str, to: &str) -> Result<(), MachineError> {
+    let (source, target) = (layout.snapshot(from), layout.snapshot(to));
+    let clone = PendingClone::prepare(&source, &target)?;
+    clone.clone_now().map_err(step(format!("clone {from} to {to}")))?;
+    let record = CutRecord::read(&source).map_err(step(format!("read the record of {from}")))?;
+    let record = CutRecord { snapshot: to.to_owned(), ..record };
+    record.write(&target).map_err(step(format!("write the record of {to}")))?;
+    clone.keep();
+    Ok(())
+}
+
 /// Removes a snapshot.
 ///
 /// # Errors

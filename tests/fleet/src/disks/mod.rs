@@ -207,6 +207,11 @@ impl Machines for Disks {
         if self.copies { cut::cut(&self.layout, cuts) } else { cut::note(&self.layout, cuts) }
     }
 
+    fn copy_snapshot(&self, from: &str, to: &str) -> Result<(), MachineError> {
+        self.snapshot_path(from).ok_or_else(|| unknown("snapshot", from))?;
+        cut::copy(&self.layout, from, to)
+    }
+
     fn delete_snapshot(&self, snapshot: &str) -> Result<(), MachineError> {
         self.snapshot_path(snapshot).ok_or_else(|| unknown("snapshot", snapshot))?;
         cut::delete(&self.layout, snapshot)

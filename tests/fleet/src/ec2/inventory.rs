@@ -20,6 +20,8 @@ pub struct Inventory {
     pub zone: String,
     /// How long a snapshot is pending.
     pub completes_after: TimeDelta,
+    /// The same for a copy.
+    pub copy_completes_after: TimeDelta,
     /// By id.
     pub instances: BTreeMap<String, Instance>,
     /// By id.
@@ -129,8 +131,14 @@ pub struct Snapshot {
     pub started_at: DateTime<Utc>,
     /// When it completes by itself.
     pub completes_at: DateTime<Utc>,
+    /// The key that encrypts it, if it is encrypted.
+    pub key: Option<String>,
     /// Its description.
     pub description: String,
+    /// The call that made it: `set:`, `one:`, or `copy:` with the source's region and id.
+    pub made_by: String,
+    /// Whether its end was told to EventBridge.
+    pub announced: bool,
     /// A state that was set from outside.
     pub forced: Option<SnapshotState>,
     /// Deleted while pending: counts against the volume's limit until it would have completed.
@@ -149,6 +157,10 @@ pub enum SnapshotState {
     Error,
 }
 
+fn milliseconds(ms: u64) -> TimeDelta {
+    TimeDelta::milliseconds(i64::try_from(ms).unwrap_or(i64::MAX / 2))
+}
+
 /// Whole GiB that hold so many MiB.
 #[must_use]
 pub fn gib(mib: u64) -> u64 {
@@ -162,9 +174,8 @@ impl Inventory {
         let mut inventory = Self {
             account: spec.account.clone(),
             zone: format!("{}a", spec.region),
-            completes_after: TimeDelta::milliseconds(
-                i64::try_from(spec.snapshot_completes_after_ms).unwrap_or(i64::MAX / 2),
-            ),
+            completes_after: milliseconds(spec.snapshot_completes_after_ms),
+            copy_completes_after: milliseconds(spec.copy_completes_after_ms),
             ..Self::default()
         };
         for (n, instance) in spec.instances.iter().enumerate() {

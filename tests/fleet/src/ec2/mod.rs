@@ -5,6 +5,7 @@
 
 mod attributes;
 pub mod bin;
+pub mod copies;
 mod describe;
 mod filter;
 mod ids;
@@ -34,11 +35,11 @@ use std::sync::Arc;
 use volumes::Created;
 use xml::{Element, done, set, text};
 
-/// Serves one request; the children of its answer.
+/// Serves one request in a region; the children of its answer. `home` knows all regions.
 ///
 /// # Errors
 /// As EC2 answers them.
-pub async fn serve(region: &Arc<Region>, query: Query) -> Result<Vec<Element>, ApiError> {
+pub async fn serve(home: &Arc<Region>, region: &Arc<Region>, query: Query) -> Result<Vec<Element>, ApiError> {
     let now = region.clock.now();
     let action = query.action().to_owned();
     match action.as_str() {
@@ -61,6 +62,7 @@ pub async fn serve(region: &Arc<Region>, query: Query) -> Result<Vec<Element>, A
         "DeleteTags" => tags::delete(&mut lock(&region.inventory), query),
         "CreateSnapshots" => create_snapshots(region, snapshots::Request::of_instance(query)?).await,
         "CreateSnapshot" => create_snapshot(region, snapshots::Request::of_volume(query)?).await,
+        "CopySnapshot" => copy_snapshot(home, region, copies::Request::read(query)?).await,
         "DeleteSnapshot" => delete_snapshot(region, query).await,
         "CreateVolume" => create_volume(region, volumes::Creation::read(query)?).await,
         "AttachVolume" => attach_volume(region, query).await,
@@ -136,6 +138,32 @@ async fn create_snapshot(
     let inventory = lock(&region.inventory);
     let Some(snapshot) = made.first() else { return Ok(Vec::new()) };
     Ok(render::snapshot(&inventory, snapshot, "status", now))
+}
+
+async fn copy_snapshot(
+    home: &Arc<Region>,
+    region: &Arc<Region>,
+    request: copies::Request,
+) -> Result<Vec<Element>, ApiError> {
+    let from = home.named(&request.source_region).ok_or_else(|| {
+        let name = &request.source_region;
+        ApiError::new(
+            "InvalidParameterValue",
+            format!("Value ({name}) for parameter SourceRegion is invalid."),
+        )
+    })?;
+    let now = region.clock.now();
+    let reservation = if Arc::ptr_eq(from, region) {
+        copies::reserve(&request, &lock(&from.inventory), None, &region.name, now)
+    } else {
+        let there = lock(&region.inventory);
+        copies::reserve(&request, &lock(&from.inventory), Some(&there), &region.name, now)
+    }?;
+    let (id, source) = (reservation.id.clone(), request.source.clone());
+    let to = id.clone();
+    on_machines(region, move |machines| machines.copy_snapshot(&source, &to)).await?;
+    lock(&region.inventory).record_copy(request, reservation, region.clock.now());
+    Ok(vec![text("snapshotId", id)])
 }
 
 async fn delete_snapshot(region: &Arc<Region>, mut query: Query) -> Result<Vec<Element>, ApiError> {

@@ -52,7 +52,8 @@ pub fn snapshot(
         text("ownerId", &inventory.account),
         text("volumeSize", gib(snapshot.size_mib)),
         text("description", &snapshot.description),
-        text("encrypted", false),
+        text("encrypted", snapshot.key.is_some()),
+        text("kmsKeyId", snapshot.key.as_deref().unwrap_or_default()),
         text("storageTier", inventory.tier(&snapshot.id)),
         tag_set(&snapshot.tags),
     ]

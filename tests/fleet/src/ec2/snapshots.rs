@@ -36,6 +36,7 @@ enum Of {
 #[derive(Debug, Clone)]
 pub struct Reservation {
     set: Vec<(CutRequest, Tags, u64)>,
+    is_set: bool,
     description: String,
 }
 
@@ -116,11 +117,17 @@ impl Inventory {
                 volume.last_cut_at = Some(now);
             }
         }
-        Ok(Reservation { set, description: request.description.clone() })
+        Ok(Reservation {
+            set,
+            is_set: request.instance().is_some(),
+            description: request.description.clone(),
+        })
     }
 
     /// Writes down snapshots whose bytes were cut at `now`: one start time for all.
     pub fn record(&mut self, reservation: Reservation, now: DateTime<Utc>) -> Vec<Snapshot> {
+        let kind = if reservation.is_set { "set" } else { "one" };
+        let made_by = format!("{kind}:{}", random::uuid());
         let made: Vec<Snapshot> = reservation
             .set
             .into_iter()
@@ -131,7 +138,10 @@ impl Inventory {
                 size_mib,
                 started_at: now,
                 completes_at: now.checked_add_signed(self.completes_after).unwrap_or(now),
+                key: None,
                 description: reservation.description.clone(),
+                made_by: made_by.clone(),
+                announced: false,
                 forced: None,
                 deleted: false,
             })

@@ -3,6 +3,7 @@
 use super::call::{Call, Pace};
 use super::protocol::{self, Protocol};
 use crate::api_error::ApiError;
+use crate::caller::Callers;
 use crate::ec2::{self, query::Query};
 use crate::operation;
 use crate::region::Region;
@@ -18,7 +19,21 @@ const CLOUDTRAIL: &str = "CloudTrail_20131101";
 /// Serves one request.
 pub async fn serve(State(region): State<Arc<Region>>, request: Request) -> Response<Body> {
     let target = header_text(request.headers(), "x-amz-target").map(str::to_owned);
-    let caller = region.callers.of(header_text(request.headers(), header::AUTHORIZATION.as_str()));
+    let authorization = header_text(request.headers(), header::AUTHORIZATION.as_str());
+    let caller = region.callers.of(authorization);
+    // Callers, faults and counts are the same everywhere; what the call is about lies where it is signed for.
+    let region_of_effect = match Callers::region_of(authorization) {
+        None => Arc::clone(&region),
+        Some(name) => match region.named(name) {
+            Some(region) => Arc::clone(region),
+            None => {
+                let protocol = if target.is_some() { Protocol::Json } else { Protocol::Ec2 };
+                let message =
+                    format!("Credential should be scoped to a valid region; the fleet has no {name}.");
+                return protocol.error(&ApiError::new("AuthFailure", message).status(401));
+            }
+        },
+    };
     match target {
         Some(target) => {
             let body = match Bytes::from_request(request, &region).await {
@@ -35,7 +50,6 @@ pub async fn serve(State(region): State<Arc<Region>>, request: Request) -> Respo
             if !trail && service != SSM {
                 return unreadable(Protocol::Json, &format!("the fleet has no service {service}"));
             }
-            let region_of_effect = Arc::clone(&region);
             call.serve(region, Pace::Whole, async move {
                 let region = region_of_effect;
                 let answer = if trail {
@@ -60,9 +74,9 @@ pub async fn serve(State(region): State<Arc<Region>>, request: Request) -> Respo
             };
             let instance = query.instance().map(str::to_owned);
             let call = Call::of(Protocol::Ec2, operation, caller, instance);
-            let region_of_effect = Arc::clone(&region);
+            let home = Arc::clone(&region);
             call.serve(region, Pace::Whole, async move {
-                let children = ec2::serve(&region_of_effect, query).await?;
+                let children = ec2::serve(&home, &region_of_effect, query).await?;
                 Ok(protocol::ec2(operation, &children))
             })
             .await

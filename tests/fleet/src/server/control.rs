@@ -137,16 +137,30 @@ async fn ask<T: Send + 'static>(
     }
 }
 
-async fn snapshot_files(State(region): Shared) -> Json<BTreeMap<String, SnapshotFile>> {
-    let inventory = lock(&region.inventory);
-    let files = inventory.visible_snapshots().filter_map(|snapshot| {
-        let path = region.machines.snapshot_path(&snapshot.id)?;
-        Some((snapshot.id.clone(), SnapshotFile { volume: snapshot.volume.clone(), path }))
-    });
-    Json(files.collect())
+async fn snapshot_files(State(home): Shared) -> Json<BTreeMap<String, SnapshotFile>> {
+    let mut files = BTreeMap::new();
+    for region in home.all() {
+        let inventory = lock(&region.inventory);
+        files.extend(inventory.visible_snapshots().filter_map(|snapshot| {
+            let path = region.machines.snapshot_path(&snapshot.id)?;
+            Some((snapshot.id.clone(), SnapshotFile { volume: snapshot.volume.clone(), path }))
+        }));
+    }
+    Json(files)
 }
 
-async fn snapshots(State(region): Shared) -> Json<Vec<SnapshotRecord>> {
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct InRegion {
+    region: Option<String>,
+}
+
+async fn snapshots(
+    State(home): Shared,
+    Query(of): Query<InRegion>,
+) -> Result<Json<Vec<SnapshotRecord>>, Refusal> {
+    let name = of.region.unwrap_or_else(|| home.name.clone());
+    let region = home.named(&name).ok_or_else(|| no_such("neighbour", &name))?;
     let now = region.clock.now();
     let inventory = lock(&region.inventory);
     let records = inventory.visible_snapshots().map(|snapshot| SnapshotRecord {
@@ -156,18 +170,21 @@ async fn snapshots(State(region): Shared) -> Json<Vec<SnapshotRecord>> {
         start_time: iso(snapshot.started_at),
         tags: snapshot.tags.clone(),
     });
-    Json(records.collect())
+    Ok(Json(records.collect()))
 }
 
 async fn set_snapshot(
-    State(region): Shared,
+    State(home): Shared,
     Path(id): Path<String>,
     Sent(set): Sent<SetSnapshot>,
 ) -> Result<Json<Value>, Refusal> {
-    let mut inventory = lock(&region.inventory);
-    let snapshot = inventory.snapshots.get_mut(&id).ok_or_else(|| no_such("snapshot", &id))?;
-    snapshot.forced = Some(set.state);
-    Ok(Json(json!({})))
+    for region in home.all() {
+        if let Some(snapshot) = lock(&region.inventory).snapshots.get_mut(&id) {
+            snapshot.forced = Some(set.state);
+            return Ok(Json(json!({})));
+        }
+    }
+    Err(no_such("snapshot", &id))
 }
 
 async fn set_deletions(State(region): Shared, Sent(set): Sent<SetDeletions>) -> Json<Value> {

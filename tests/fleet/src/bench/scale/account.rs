@@ -189,7 +189,10 @@ fn snapshot(instance: usize, volume: usize, at: DateTime<Utc>, tags: Tags) -> Sn
         size_mib: 102_400,
         started_at: at,
         completes_at: at,
+        key: None,
         description: format!("daily, {}", iso(at)),
+        made_by: String::new(),
+        announced: true,
         forced: None,
         deleted: false,
     }

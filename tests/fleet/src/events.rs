@@ -1,0 +1,117 @@
+//! EventBridge, as far as EBS uses it: when snapshots have completed or failed, the rules of the spec hand
+//! the event to the backup function. Like EBS's it is told once, at some time after, and to nobody if there
+//! is no rule.
+
+use crate::clock::iso;
+use crate::ec2::copies::ANY_VOLUME;
+use crate::ec2::inventory::{Inventory, Snapshot, SnapshotState};
+use crate::lambda;
+use crate::random;
+use crate::region::Region;
+use crate::spec::RuleSpec;
+use crate::sync::lock;
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What stands for the event in a rule's input.
+const EVENT: &str = "<aws.events.event.json>";
+/// How often snapshots are looked at.
+const TICK: Duration = Duration::from_millis(20);
+
+/// Tells of snapshots, for ever.
+pub async fn tell(home: Arc<Region>) {
+    loop {
+        tokio::time::sleep(TICK).await;
+        for region in home.all() {
+            let now = region.clock.now();
+            let events = lock(&region.inventory).settled(&region.name, now);
+            for event in events {
+                for rule in home.rules.iter().filter(|rule| rule.wants(&event)) {
+                    deliver(&home, rule, &event);
+                }
+            }
+        }
+    }
+}
+
+fn deliver(home: &Arc<Region>, rule: &RuleSpec, event: &Value) {
+    let payload = rule.input.replace(EVENT, &event.to_string());
+    for _ in 0..rule.deliveries {
+        lambda::invoke_later(home, "backup", payload.clone().into_bytes(), lambda::request_id());
+    }
+}
+
+impl RuleSpec {
+    fn wants(&self, event: &Value) -> bool {
+        let kind = event.get("detail-type").and_then(Value::as_str).unwrap_or_default();
+        self.detail_types.is_empty() || self.detail_types.iter().any(|wanted| wanted == kind)
+    }
+}
+
+impl Inventory {
+    /// The events about what has come to its end since the last call: of sets when the last member has.
+    fn settled(&mut self, region: &str, now: DateTime<Utc>) -> Vec<Value> {
+        let mut calls: BTreeMap<&str, Vec<&Snapshot>> = BTreeMap::new();
+        for snapshot in self.snapshots.values().filter(|one| !one.announced && !one.deleted) {
+            calls.entry(&snapshot.made_by).or_default().push(snapshot);
+        }
+        calls.retain(|_, made| made.iter().all(|one| one.state(now) != SnapshotState::Pending));
+        let events: Vec<Value> = calls.values().flat_map(|made| events(region, made, now)).collect();
+        let told: Vec<String> = calls.into_values().flatten().map(|one| one.id.clone()).collect();
+        for id in told {
+            if let Some(snapshot) = self.snapshots.get_mut(&id) {
+                snapshot.announced = true;
+            }
+        }
+        events
+    }
+}
+
+/// The events about what one call has made.
+fn events(region: &str, made: &[&Snapshot], now: DateTime<Utc>) -> Vec<Value> {
+    let event = |kind: &str, resources: Vec<String>, detail: Value| {
+        json!({
+            "version": "0", "id": random::uuid(), "source": "aws.ec2", "account": "123456789012",
+            "detail-type": kind, "time": iso(now), "region": region, "resources": resources, "detail": detail,
+        })
+    };
+    let arn = |kind: &str, region: &str, id: &str| format!("arn:aws:ec2::{region}:{kind}/{id}");
+    let times = |one: &Snapshot| (iso(one.started_at), iso(one.completes_at));
+    if made.iter().any(|one| one.made_by.starts_with("set:")) {
+        let Some(first) = made.first() else { return Vec::new() };
+        let members = made.iter().map(|one| {
+            json!({
+                "snapshot_id": arn("snapshot", region, &one.id),
+                "source": arn("volume", region, &one.volume),
+                "status": one.state(now).name(),
+            })
+        });
+        let failed = made.iter().any(|one| one.state(now) == SnapshotState::Error);
+        let (start, end) = times(first);
+        let detail = json!({
+            "event": "createSnapshots", "result": if failed { "failed" } else { "succeeded" }, "cause": "",
+            "request-id": "", "startTime": start, "endTime": end, "snapshots": members.collect::<Vec<_>>(),
+        });
+        let resources = made.iter().map(|one| arn("snapshot", region, &one.id)).collect();
+        return vec![event("EBS Multi-Volume Snapshots Completion Status", resources, detail)];
+    }
+    let one = |one: &&Snapshot| {
+        let what = if one.volume == ANY_VOLUME { "copySnapshot" } else { "createSnapshot" };
+        let source = match one.made_by.strip_prefix("copy:").and_then(|rest| rest.split_once(':')) {
+            Some((from, source)) => arn("snapshot", from, source),
+            None => arn("volume", region, &one.volume),
+        };
+        let (start, end) = times(one);
+        let failed = one.state(now) == SnapshotState::Error;
+        let own = arn("snapshot", region, &one.id);
+        let detail = json!({
+            "event": what, "result": if failed { "failed" } else { "succeeded" }, "cause": "",
+            "request-id": "", "snapshot_id": own, "source": source, "startTime": start, "endTime": end,
+        });
+        event("EBS Snapshot Notification", vec![own], detail)
+    };
+    made.iter().map(one).collect()
+}
