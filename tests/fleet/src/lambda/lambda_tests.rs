@@ -210,7 +210,8 @@ fn a_function_is_known_by_name_and_by_arn() {
     assert_eq!(named("signal"), Some("signal"));
     assert_eq!(named("arn:aws:lambda:eu-central-1:123456789012:function:signal"), Some("signal"));
     assert_eq!(named("arn:aws:lambda:eu-central-1:123456789012:function:signal:live"), Some("signal"));
-    assert_eq!(named("restore"), None);
+    assert_eq!(named("restore"), Some("restore"));
+    assert_eq!(named("reports"), None);
 }
 
 #[test]

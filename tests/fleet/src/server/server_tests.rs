@@ -234,7 +234,7 @@ fn what_the_fleet_does_not_have_is_refused_by_name() {
     let rig = Rig::new();
     assert!(refusal(rig.client.ec2("DescribeRegions", &[])).1.contains("DescribeRegions"));
     assert!(refusal(rig.client.ssm("CreateDocument", &json!({}))).1.contains("CreateDocument"));
-    assert_eq!(refusal(rig.client.invoke("restore", &json!({}))).0, 404);
+    assert_eq!(refusal(rig.client.invoke("reports", &json!({}))).0, 404);
     assert!(rig.client.fault(&json!({"op": "Nothing", "fault": "hang"})).is_err());
     assert!(rig.client.set_snapshot_state("snap-0ffffffffffffffff", "error").is_err());
 }
