@@ -163,7 +163,7 @@ fn cannot_be_finished(policy: &Policy, there: &Observed, sets: &[Set<'_>]) -> Ve
     let unfinishable = |point: &RestorePoint<'_>| {
         let pending = point.members().iter().any(|one| one.state == SnapshotState::Pending);
         let key = (point.run.clone(), point.target.clone());
-        (!point.is_complete() && !pending && !at_home.contains(&key)).then(|| Unfinishable {
+        (!point.is_complete() && !pending && !at_home.contains(&key)).then_some(Unfinishable {
             run: key.0,
             target: key.1,
             started_at: point.started_at,

@@ -156,7 +156,7 @@ impl Region {
     }
 
     /// This region and all others.
-    pub fn all<'a>(self: &'a Arc<Self>) -> impl Iterator<Item = &'a Arc<Self>> {
+    pub fn all(self: &Arc<Self>) -> impl Iterator<Item = &Arc<Self>> {
         std::iter::once(self).chain(&self.elsewhere)
     }
 
