@@ -44,7 +44,7 @@ fn is_root() -> bool {
 fn every_event_has_a_name_of_its_own() {
     let names: std::collections::BTreeSet<_> = Event::ALL.iter().map(|event| event.name()).collect();
     assert_eq!(names.len(), 8);
-    assert_eq!(names.iter().filter(|name| name.starts_with("pre-")).count(), 6);
+    assert_eq!(names.iter().filter(|name| name.starts_with("pre-")).count(), 4);
 }
 
 #[test]

@@ -86,6 +86,7 @@ impl Run<'_> {
         if plan.dry_run {
             Guarded::look(&self.hands.eyes.guards).await.write_into(&mut observed);
             let prune = stillframe_plan::prune(self.policy, &observed);
+            self.report.prune.extend(prune::notes(&prune));
             self.report.plan = Some(dry_run(&plan, &prune, &observed).to_string());
             match Box::pin(self.hands.copier.outlook(self.policy)).await {
                 Ok(copies) => self.report.plan.get_or_insert_default().push_str(&copies),
