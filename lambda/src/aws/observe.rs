@@ -13,8 +13,8 @@ use stillframe_plan::{
 const PAGE: i32 = 500;
 /// Entries of one page of snapshots, which are many and small: the most that EC2 gives.
 const SNAPSHOTS_PAGE: i32 = 1_000;
-/// Instances whose snapshots of one run are asked for at once, with the run itself.
-const INSTANCES_AT_ONCE: usize = FILTER_VALUES - 1;
+/// Instances whose snapshots of one run are asked for at once: some hundred snapshots.
+const INSTANCES_AT_ONCE: usize = 100;
 /// Entries of one page of agents: the most that SSM gives.
 const AGENTS_PAGE: i32 = 50;
 /// Agents that are asked for by id at once: a page of them.

@@ -66,8 +66,8 @@ impl Dispatch {
                 .await;
             match answer {
                 Ok(sent) => return Sending::Sent(sent.command),
-                // SSM's bucket, which says nothing of EC2's: the pace of cuts stays.
                 Err(error) if error.cause() == Cause::Throttled && tries_left > 0 => {
+                    pace.throttled();
                     timer::sleep(pause).await;
                     pause *= 2;
                 }

@@ -32,7 +32,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Pause between looks while orders are still being sent, at up to five a second: a listing's page tells
 /// of fifty. (What hangs has been thawed by its guardian long before.)
-const PAUSE_WHILE_SENDING: Duration = Duration::from_secs(45);
+const PAUSE_WHILE_SENDING: Duration = Duration::from_secs(30);
 /// How far SSM's clock may be behind ours. An order that this misses is asked for by itself.
 const SKEW: TimeDelta = TimeDelta::seconds(5);
 /// After how long an order whose sending is unknown, and which nothing shows, was not sent. (A command

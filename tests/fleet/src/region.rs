@@ -59,8 +59,6 @@ pub struct Region {
     pub buckets: Buckets,
     /// How often a bucket was empty.
     pub throttled: Calls,
-    /// How often a fault said so.
-    pub throttled_by_fault: Calls,
     /// Calls whose effect is under way, whether or not somebody waits for it.
     pub in_flight: AtomicUsize,
     /// Who has which keys.
@@ -143,7 +141,6 @@ impl Region {
             calls: Calls::default(),
             buckets: Buckets::new(&spec.throttle),
             throttled: Calls::default(),
-            throttled_by_fault: Calls::default(),
             in_flight: AtomicUsize::new(0),
             callers: Callers::default(),
             inventory: Mutex::new(inventory),

@@ -73,10 +73,7 @@ impl Call {
             return self.protocol.error(&self.protocol.throttled());
         }
         match region.faults.take(seen) {
-            Some(Fault::Throttle) => {
-                region.throttled_by_fault.count(seen);
-                self.protocol.error(&self.protocol.throttled())
-            }
+            Some(Fault::Throttle) => self.protocol.error(&self.protocol.throttled()),
             Some(Fault::Error500) => self.protocol.error(&self.protocol.failed()),
             Some(Fault::Hang) => std::future::pending().await,
             fault => {

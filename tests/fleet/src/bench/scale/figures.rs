@@ -42,8 +42,6 @@ pub struct Figures {
     pub calls: BTreeMap<&'static str, u64>,
     /// How many of these a bucket refused.
     pub throttled: u64,
-    /// How many of them a fault refused in the same way.
-    pub throttled_by_chance: u64,
     /// How many `CreateSnapshots` a bucket refused while somebody was frozen.
     pub throttled_while_frozen: u64,
     /// Faults that came by chance.
@@ -77,8 +75,6 @@ impl Figures {
         for (name, count) in functions.into_iter().flatten().filter(|(name, _)| *name != "Invoke") {
             *calls.entry(name).or_default() += count;
         }
-        let repeats = ["backup", "signal"].map(|name| region.throttled_by_fault.by_operation(Some(name)));
-        let repeats = repeats.into_iter().flatten().filter(|(name, _)| *name != "Invoke");
         let throttled_of = |name| region.throttled.by_operation(Some(name));
         let throttled = throttled_of("backup").values().chain(throttled_of("signal").values()).sum();
         let ended = region.functions.host.get().map(|host| host.ended()).unwrap_or_default();
@@ -103,7 +99,6 @@ impl Figures {
             invocations: invocations.collect(),
             calls,
             throttled,
-            throttled_by_chance: repeats.map(|(_, count)| count).sum(),
             throttled_while_frozen: throttled_of("signal").get("CreateSnapshots").copied().unwrap_or(0),
             faults: region.faults.chance_hits(),
             longest_answer: ended.iter().map(|one| one.bytes).max().unwrap_or(0),
@@ -117,8 +112,7 @@ impl Figures {
 
     fn calls_per_instance(&self) -> f64 {
         let made: u64 = self.calls.values().sum();
-        // Beyond the throttle's own repeats.
-        per(made - self.throttled - self.throttled_by_chance, self.instances)
+        per(made - self.throttled, self.instances)
     }
 
     /// For people.
@@ -143,8 +137,8 @@ impl Figures {
         line(format!("  faults: {}", counts(&self.faults)));
         line(format!("  calls: {}", counts(&self.calls)));
         line(format!(
-            "  of these throttled by a bucket: {}, while somebody was frozen: {}; by chance: {}",
-            self.throttled, self.throttled_while_frozen, self.throttled_by_chance
+            "  of these refused by a bucket: {}, while somebody was frozen: {}",
+            self.throttled, self.throttled_while_frozen
         ));
         line(format!("  longest answer of the function: {} bytes (Lambda takes 6 MiB)", self.longest_answer));
         if let Some(naive) = &self.naive {
