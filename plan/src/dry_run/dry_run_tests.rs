@@ -60,6 +60,9 @@ fn a_dry_run_prints_one_line_for_each_volume() {
     vol-5   i-1       /dev/sdi          8 GiB  skip: tagged stillframe:skip
     vol-6   -         -                 8 GiB  would create: by itself, volume detached
     vol-9   -         -                 -      not backed up any more                                          would delete 1: snap-93
+    not good, or kept though no rule keeps them:
+    instant            of   snapshots  state   verdict
+    2026-11-22T01:00Z  i-1  1          lesser  keep: unfinished
     warning: the tag stillframe:keep of vol-4 is "last=some", which cannot be read: "last=some": the count is no whole number; the policy's word holds
     7 volumes selected: 2 would be made by freeze, 2 directly, 2 have theirs, 1 skipped
     15 restore points, 14 good: 7 would be deleted, 0 held
@@ -90,4 +93,15 @@ fn a_volume_has_one_line_however_many_snapshots_go() {
     }
     // It is not selected, and the last good snapshot of it stays.
     assert!(!text.contains("vol-8"));
+}
+
+#[test]
+fn what_is_kept_though_no_rule_keeps_it_is_told_and_so_is_what_is_not_good() {
+    let mut observed = account();
+    observed.used_by_images.insert("snap-24".into());
+    let text = printed(&policy(json!({"dry_run": true})), &observed);
+    let told = text.lines().find(|line| line.contains("used by an image")).unwrap_or_default();
+    assert!(told.contains("good") && told.contains("keep: used by an image"), "{text}");
+    assert!(text.lines().any(|line| line.contains("lesser  keep: unfinished")), "{text}");
+    assert!(!text.contains("beyond the rules"), "what comes and goes by the rules has no line: {text}");
 }

@@ -3,7 +3,7 @@
 
 use crate::backup::{Plan, SkipReason};
 use crate::observed::Observed;
-use crate::prune::{Prune, Verdict};
+use crate::prune::{Judged, Prune, Verdict};
 use crate::text::table;
 use crate::{SnapshotId, VolumeId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -127,6 +127,10 @@ impl fmt::Display for DryRun<'_> {
             .collect();
         if !rows.is_empty() {
             writeln!(f, "{}", table(["volume", "instance", "device", "size", "slot", "pruning"], rows))?;
+        }
+        let of_note = self.prune.table(Judged::is_of_note);
+        if !of_note.is_empty() {
+            writeln!(f, "not good, or kept though no rule keeps them:\n{of_note}")?;
         }
         for unsettled in &plan.unsettled {
             let count = unsettled.snapshots.len();

@@ -168,6 +168,29 @@ impl<'a> Prune<'a> {
         }
     }
 
+    /// Some of the restore points, a line for each, newest first; empty if none is wanted.
+    #[must_use]
+    pub fn table(&self, wanted: impl Fn(&Judged<'a>) -> bool) -> String {
+        let rows: Vec<[String; 5]> = self
+            .points
+            .iter()
+            .filter(|point| wanted(point))
+            .map(|point| {
+                [
+                    point.started_at.format("%Y-%m-%dT%H:%MZ").to_string(),
+                    point.target.to_string(),
+                    point.snapshots.len().to_string(),
+                    if point.good { "good" } else { "lesser" }.to_owned(),
+                    point.verdict.to_string(),
+                ]
+            })
+            .collect();
+        if rows.is_empty() {
+            return String::new();
+        }
+        crate::text::table(["instant", "of", "snapshots", "state", "verdict"], rows)
+    }
+
     /// Pruning in numbers.
     #[must_use]
     pub fn brief(&self) -> PruneBrief {
@@ -180,6 +203,20 @@ impl<'a> Prune<'a> {
             held: doomed - deleted,
             paused: self.paused.len(),
         }
+    }
+}
+
+impl Judged<'_> {
+    /// Whether it is none of those that come and go by the rules: it is not good, or it is kept though no rule
+    /// keeps it.
+    #[must_use]
+    pub fn is_of_note(&self) -> bool {
+        let by_rule = |reason: &KeepReason| matches!(reason, KeepReason::Rules(_) | KeepReason::Min { .. });
+        let kept_by_none = match &self.verdict {
+            Verdict::Keep(kept) => !kept.iter().any(|(_, reason)| by_rule(reason)),
+            Verdict::Delete(_) => false,
+        };
+        !self.good || kept_by_none
     }
 }
 
@@ -255,21 +292,9 @@ impl fmt::Display for Verdict {
 
 impl fmt::Display for Prune<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rows: Vec<[String; 5]> = self
-            .points
-            .iter()
-            .map(|point| {
-                [
-                    point.started_at.format("%Y-%m-%dT%H:%MZ").to_string(),
-                    point.target.to_string(),
-                    point.snapshots.len().to_string(),
-                    if point.good { "good" } else { "lesser" }.to_owned(),
-                    point.verdict.to_string(),
-                ]
-            })
-            .collect();
-        if !rows.is_empty() {
-            writeln!(f, "{}", crate::text::table(["instant", "of", "snapshots", "state", "verdict"], rows))?;
+        let table = self.table(|_| true);
+        if !table.is_empty() {
+            writeln!(f, "{table}")?;
         }
         for paused in &self.paused {
             writeln!(f, "paused for {}: {}", paused.volume, paused.reason)?;

@@ -6,6 +6,7 @@ use crate::restore::content::{Candidate, Held};
 use crate::restore::present::Present;
 use crate::restore::reason::{PassedOver, Refusal};
 use crate::restore::{Scene, Spec, VolumeSpec};
+use std::collections::BTreeSet;
 
 /// One volume to be had.
 #[derive(Debug, Clone)]
@@ -49,6 +50,14 @@ impl<'c> Choice<'c, '_> {
     /// All of these from one set; those that no set of the lineage ever knew may be blank beside it.
     fn one_set(&mut self, volumes: &[&'c VolumeSpec]) -> Result<Vec<Pick<'c>>, Refusal> {
         let blank = |volume: &VolumeSpec| self.spec.may_be_blank(volume);
+        let is_begun =
+            |volume: &&VolumeSpec| blank(volume) && self.present.is_begun_blank(&volume.mount_point);
+        let (begun, open): (Vec<&VolumeSpec>, Vec<&VolumeSpec>) = volumes.iter().copied().partition(is_begun);
+        if !begun.is_empty() {
+            let mut picks = if open.is_empty() { Vec::new() } else { self.one_set(&open)? };
+            picks.extend(begun.into_iter().map(blank_pick));
+            return Ok(picks);
+        }
         if let Some((at, needed)) = self.newest(Some(volumes)) {
             return Ok(picks_of(at, needed, volumes));
         }
@@ -60,11 +69,11 @@ impl<'c> Choice<'c, '_> {
             && let Some((at, needed)) = self.newest(Some(&old))
         {
             let mut picks = picks_of(at, needed, &old);
-            picks.extend(new.into_iter().map(|volume| Pick { from: None, specs: vec![volume] }));
+            picks.extend(new.into_iter().map(blank_pick));
             return Ok(picks);
         }
         if volumes.iter().all(|volume| blank(volume)) {
-            return Ok(volumes.iter().map(|volume| Pick { from: None, specs: vec![volume] }).collect());
+            return Ok(volumes.iter().copied().map(blank_pick).collect());
         }
         Err(self.none())
     }
@@ -78,9 +87,12 @@ impl<'c> Choice<'c, '_> {
     }
 
     /// The newest set that holds all of these: before any other one that an interrupted try has attached
-    /// volumes of.
+    /// volumes of; where sets may be mixed, for these mount points.
     fn newest(&mut self, wanted: Option<&[&VolumeSpec]>) -> Option<(usize, Vec<&'c Held>)> {
-        let begun = self.present.begun();
+        let mounts: Option<BTreeSet<&str>> = wanted
+            .filter(|_| self.spec.mixed)
+            .map(|wanted| wanted.iter().map(|volume| volume.mount_point.as_str()).collect());
+        let begun = self.present.begun(mounts.as_ref());
         let candidates = self.candidates.iter().enumerate();
         let is_begun = |candidate: &Candidate<'_>| begun.contains(candidate.point.run.as_str());
         let (first, then): (Vec<_>, Vec<_>) = candidates.partition(|(_, candidate)| is_begun(candidate));
@@ -110,6 +122,10 @@ impl<'c> Choice<'c, '_> {
             reason,
         });
     }
+}
+
+fn blank_pick(volume: &VolumeSpec) -> Pick<'_> {
+    Pick { from: None, specs: vec![volume] }
 }
 
 fn picks_of<'c>(at: usize, needed: Vec<&'c Held>, volumes: &[&'c VolumeSpec]) -> Vec<Pick<'c>> {

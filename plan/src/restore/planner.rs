@@ -88,9 +88,10 @@ impl<'c> Planner<'c, '_> {
         if blank && !self.choice.passed_over.is_empty() && picks.iter().all(|pick| pick.from.is_none()) {
             self.notes.push(RestoreNote::BlankDespiteSets { sets: self.choice.passed_over.len() });
         }
-        let sets: BTreeSet<usize> = picks.iter().filter_map(|pick| pick.from.map(|(at, _)| at)).collect();
         let mut drafts: Vec<Draft<'c>> = picks.into_iter().map(|pick| self.draft(pick)).collect();
         self.is_one_instant(&drafts)?;
+        let from = drafts.iter().filter(|draft| !draft.other).filter_map(|draft| draft.pick.from);
+        let sets: BTreeSet<usize> = from.map(|(at, _)| at).collect();
         drafts.sort_by(|a, b| order(&a.volume).cmp(&order(&b.volume)));
         let leftovers = self.leftovers(drafts.iter().filter_map(|draft| draft.volume.way.volume()));
         self.name_devices(&mut drafts, &leftovers)?;
@@ -106,22 +107,30 @@ impl<'c> Planner<'c, '_> {
         if self.spec.names_a_point() || self.present.is_interrupted() {
             return None;
         }
-        let wanted: Vec<(String, VolumeShape)> = if self.spec.volumes.is_empty() {
-            let used = self.present.of_this_instance().filter(|made| made.was_used());
-            let mounts: BTreeSet<&str> = used.flat_map(|made| made.mounts()).collect();
+        let by_layout = self.spec.volumes.is_empty();
+        let used = || self.present.of_this_instance().filter(|made| by_layout && made.was_used());
+        let wanted: Vec<(String, VolumeShape)> = if by_layout {
+            let mounts: BTreeSet<&str> = used().flat_map(|made| made.mounts()).collect();
             mounts.into_iter().map(|mount| (mount.to_owned(), self.spec.shape.clone())).collect()
         } else {
             let volumes = self.spec.volumes.iter();
             volumes.map(|volume| (volume.mount_point.clone(), volume.shape.or(&self.spec.shape))).collect()
         };
-        if wanted.is_empty() || wanted.iter().any(|(mount, _)| self.present.serving(mount).is_empty()) {
-            return None;
-        }
         let mut serving: BTreeMap<&VolumeId, Vec<String>> = BTreeMap::new();
         for (mount, _) in &wanted {
-            for volume in self.present.serving(mount) {
+            let volumes = self.present.serving(mount);
+            if volumes.is_empty() {
+                return None;
+            }
+            for volume in volumes {
                 serving.entry(volume).or_default().push(mount.clone());
             }
+        }
+        for raw in used().filter(|made| made.is_raw()) {
+            serving.entry(self.present.raw(raw.source()?)?).or_default();
+        }
+        if serving.is_empty() {
+            return None;
         }
         let mut volumes: Vec<RestoredVolume> =
             serving.into_iter().map(|(volume, mounts)| self.kept(volume, mounts)).collect();
@@ -246,12 +255,11 @@ impl<'c> Planner<'c, '_> {
     }
 
     /// What is in use at one of these mount points; of a volume without any, the very one that was copied.
-    fn serving<'b>(&self, mount_points: &[String], source: Option<&'b VolumeId>) -> Option<&'b VolumeId>
-    where
-        'c: 'b,
-    {
+    fn serving(&self, mount_points: &[String], source: Option<&VolumeId>) -> Option<&VolumeId> {
         if mount_points.is_empty() {
-            return source.filter(|source| self.scene.host.attached.values().any(|there| there == *source));
+            let source = source?;
+            let itself = self.scene.host.attached.values().find(|there| *there == source);
+            return itself.or_else(|| self.present.raw(source.as_str()));
         }
         let mut serving = mount_points.iter().flat_map(|mount| self.present.serving(mount));
         let found = serving.find(|volume| Some(*volume) == source);
@@ -329,7 +337,9 @@ impl<'c> Planner<'c, '_> {
             let volume = first.volume.way.volume().cloned().unwrap_or_else(|| VolumeId::from(""));
             return Err(Refusal::Occupied { mount_point: first.volume.mount_points.join(", "), volume });
         }
-        let coming: Vec<&Draft<'_>> = drafts.iter().filter(|draft| !draft.other && !draft.blank).collect();
+        let is_coming =
+            |draft: &&Draft<'_>| !draft.blank && !matches!(draft.volume.way, RestoreWay::Keep { .. });
+        let coming: Vec<&Draft<'_>> = drafts.iter().filter(is_coming).collect();
         if coming.is_empty() || self.spec.mixed {
             return Ok(());
         }

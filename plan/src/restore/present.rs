@@ -73,15 +73,37 @@ impl<'a> Present<'a> {
         made.volume.current_attachment().is_some_and(|attachment| attachment.instance == *self.host())
     }
 
-    /// Runs of volumes that an interrupted try attached, blank ones not counted.
-    pub(super) fn begun(&self) -> BTreeSet<&'a str> {
-        let attached = self.of_this_instance().filter(|made| !made.was_used() && self.is_here(made));
-        attached.filter_map(MadeVolume::run).filter(|run| *run != BLANK).collect()
+    /// Where a try was interrupted, the runs of the volumes that are attached, blank ones not counted; where
+    /// mount points are given, only of those that are for one of them.
+    pub(super) fn begun(&self, mounts: Option<&BTreeSet<&str>>) -> BTreeSet<&'a str> {
+        if !self.is_interrupted() {
+            return BTreeSet::new();
+        }
+        let here = self.of_this_instance().filter(|made| self.is_here(made));
+        let wanted =
+            here.filter(|made| mounts.is_none_or(|mounts| made.mounts().any(|mount| mounts.contains(mount))));
+        wanted.filter_map(MadeVolume::run).filter(|run| *run != BLANK).collect()
     }
 
     /// Whether an interrupted try attached anything.
     pub(super) fn is_interrupted(&self) -> bool {
         self.of_this_instance().any(|made| !made.was_used() && self.is_here(made))
+    }
+
+    /// Whether an interrupted try attached a blank volume for this mount point, and has volumes in use already:
+    /// it had attached all of them by then, so that this one stays what it is, whatever set came since.
+    pub(super) fn is_begun_blank(&self, mount_point: &str) -> bool {
+        let here = || self.of_this_instance().filter(|made| self.is_here(made));
+        let is_it =
+            |made: &MadeVolume| made.run() == Some(BLANK) && made.mounts().any(|mount| mount == mount_point);
+        self.is_interrupted() && here().any(MadeVolume::was_used) && here().any(is_it)
+    }
+
+    /// The copy of a volume without a mount point that an earlier restore made, in use here.
+    pub(super) fn raw(&self, source: &str) -> Option<&'a VolumeId> {
+        let mut here = self.of_this_instance().filter(|made| made.was_used() && self.is_here(made));
+        let made = here.find(|made| made.is_raw() && made.source() == Some(source))?;
+        Some(&made.volume.id)
     }
 
     fn all(&self, known: Known<'_>) -> impl Iterator<Item = &'a MadeVolume> {

@@ -407,6 +407,51 @@ fn what_an_interrupted_try_began_is_carried_on_though_a_newer_set_came() {
 }
 
 #[test]
+fn a_volume_without_a_mount_point_is_not_made_again_at_a_later_start() {
+    let raw = |run, days| set(run, days, &[("vol-1", "/dev/sdf", "", "")]);
+    let spec = spec(json!({"role": "db"}));
+    let before = scene().with(raw("a", 2));
+    let plan = planned(&spec, &before);
+    let done = before
+        .with_made("vol-new1", calls(&plan)[0])
+        .attaching("vol-new1", "/dev/sdf")
+        .marking("vol-new1")
+        .with(raw("b", 1));
+    let plan = planned(&spec, &done);
+    assert_eq!((plan.steps(), plan.volumes.len()), (vec![], 1), "{plan}");
+    // It was taken away: who knows what is on it; a new one is made.
+    let mut taken = done;
+    taken.host.attached.remove("/dev/sdf");
+    taken.made[0].volume.attachment = None;
+    taken.made[0].volume.state = VolumeState::Available;
+    let plan = planned(&spec, &taken);
+    assert_eq!((run_of(&plan), calls(&plan).len()), ("b", 1));
+    assert!(plan.notes.contains(&RestoreNote::LeftAlone { volume: "vol-new1".into() }), "{plan}");
+}
+
+#[test]
+fn what_was_begun_blank_and_is_in_use_in_part_stays_blank_though_a_set_came() {
+    let blank = Spec { blank: true, ..database() };
+    let before = scene();
+    let plan = planned(&blank, &before);
+    let [pg, log] = calls(&plan)[..] else { panic!("{plan}") };
+    let attached = before
+        .with_made("vol-new1", pg)
+        .with_made("vol-new2", log)
+        .attaching("vol-new1", "/dev/sdf")
+        .attaching("vol-new2", "/dev/sdg")
+        .with(set("a", 1, &[PG, LOG]));
+    let plan = planned(&blank, &attached.clone().marking("vol-new1"));
+    let ways: Vec<_> = plan.volumes.iter().map(|volume| volume.way.clone()).collect();
+    let [one, two] = ["vol-new1", "vol-new2"].map(VolumeId::from);
+    assert_eq!(ways, [RestoreWay::Keep { volume: one }, RestoreWay::Mark { volume: two }], "{plan}");
+    assert_eq!((plan.sets.len(), plan.leftovers.len()), (0, 0), "{plan}");
+    // None is in use: data is better than nothing, and the blank ones go.
+    let plan = planned(&blank, &attached);
+    assert_eq!((run_of(&plan), calls(&plan).len(), plan.leftovers.len()), ("a", 2, 2), "{plan}");
+}
+
+#[test]
 fn what_was_in_use_is_neither_deleted_nor_taken_for_new() {
     let before = scene().with(set("a", 2, &[PG]));
     let spec = spec(json!({"role": "db"}));

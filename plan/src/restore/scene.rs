@@ -87,6 +87,11 @@ impl MadeVolume {
         self.tag(RESTORED_MOUNT).unwrap_or_default().split(':').filter(|mount| !mount.is_empty())
     }
 
+    /// Whether it is mounted nowhere: a database may use the device itself.
+    pub(super) fn is_raw(&self) -> bool {
+        self.mounts().next().is_none()
+    }
+
     pub(super) fn source(&self) -> Option<&str> {
         self.tag(RESTORED_VOLUME)
     }

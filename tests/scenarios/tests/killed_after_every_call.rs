@@ -100,7 +100,7 @@ fn check_guarded(region: &Region, guarded: &BTreeMap<Key, Vec<String>>, context:
     }
 }
 
-/// Sets that lack a member, none of which passes for good when asked about. How many there are.
+/// Sets that lack a member, none of which passes for good in a dry run's plan nor when asked about. How many there are.
 fn pieces(region: &Region, context: &str) -> usize {
     let left: Vec<Snapshot> = sets(region)
         .into_iter()
@@ -108,6 +108,15 @@ fn pieces(region: &Region, context: &str) -> usize {
         .flat_map(|(_, set)| set)
         .collect();
     if !left.is_empty() {
+        let mut dry = policy(LAST);
+        dry["dry_run"] = json!(true);
+        let plan = region.backup(dry);
+        let text = plan["plan"].as_str().unwrap_or_default().to_owned();
+        let rows = text.lines().filter(|line| line.contains(" i-0"));
+        let single = rows.filter(|line| line.split_whitespace().nth(2) == Some("1"));
+        let single: Vec<&str> = single.collect();
+        assert_eq!(single.len(), left.len(), "{context}\n{text}");
+        assert!(single.iter().all(|row| row.contains("lesser")), "{context}\n{text}");
         let mut question = policy(LAST);
         question["action"] = json!("explain");
         let answer = region.backup(question);

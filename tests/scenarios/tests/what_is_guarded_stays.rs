@@ -149,6 +149,12 @@ fn where_guards_cannot_be_looked_up_the_backup_is_made_and_nothing_is_deleted() 
 
         region.clear_faults();
         let plan = region.backup(dry);
+        assert!(
+            plan["plan"]
+                .as_str()
+                .is_some_and(|plan| plan.contains("used by an image") || plan.contains("locked")),
+            "{plan}"
+        );
         let told = notes(&plan, "guarded");
         assert_eq!(told.len(), 1, "{plan}");
         assert!(told[0].contains("used by an image") || told[0].contains("locked"), "{told:?}");
@@ -189,6 +195,12 @@ fn a_set_in_pieces_passes_for_nothing_and_goes_when_it_can() {
     assert!(told[0].contains("1 of 2 snapshots are deleted and the others kept"), "{told:?}");
 
     // What is left is good for no rule, though there would be room for it; and the guard is seen now.
+    let mut dry = keep(9);
+    dry["dry_run"] = json!(true);
+    let plan = region.backup(dry);
+    let text = plan["plan"].as_str().unwrap_or_default();
+    let row = text.lines().find(|line| line.contains("used by an image")).unwrap_or_default();
+    assert!(row.contains("lesser"), "{text}");
     let mut question = keep(9);
     question["action"] = json!("explain");
     let answer = region.backup(question);
