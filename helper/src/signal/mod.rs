@@ -1,18 +1,19 @@
 //! The helper's half of the conversation with the signal function: one client, one connection, no
 //! repeats. `CreateSnapshots` behind FROZEN has no idempotency token, so nothing is ever sent twice.
 
+mod identity;
 mod resolver;
 
 use crate::describe;
-use aws_config::BehaviorVersion;
-use aws_config::retry::RetryConfig;
-use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
-use aws_config::timeout::TimeoutConfig;
 use aws_sdk_lambda::Client;
-use aws_sdk_lambda::config::{ProvideCredentials, Region};
+use aws_sdk_lambda::config::BehaviorVersion;
+use aws_sdk_lambda::config::StalledStreamProtectionConfig;
+use aws_sdk_lambda::config::retry::RetryConfig;
+use aws_sdk_lambda::config::timeout::TimeoutConfig;
 use aws_sdk_lambda::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_http_client::{Builder, tls};
 use aws_smithy_types::Blob;
+use identity::Identity;
 use resolver::Resolver;
 use std::time::{Duration, SystemTime};
 use stillframe_wire::{Answer, Cut, JsonError, RunId, Signal, VolumeId, WorkOrder};
@@ -105,35 +106,23 @@ impl Signaller {
             .operation_attempt_timeout(ANSWER)
             .operation_timeout(ANSWER)
             .build();
-        let mut config = aws_config::defaults(BehaviorVersion::latest());
-        if let Some(region) = known_region(function, |name| std::env::var(name).ok()) {
-            config = config.region(region);
-        }
-        let config = config
-            .http_client(http)
-            .retry_config(RetryConfig::disabled())
-            .timeout_config(limits)
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-            .load()
-            .await;
-        if config.region().is_none() {
-            return Err(SignalError::NoRegion);
-        }
-        let Some(provider) = config.credentials_provider() else {
-            return Err(SignalError::Credentials("none are configured".to_owned()));
-        };
-        let credentials = provider
-            .provide_credentials()
-            .await
-            .map_err(|error| SignalError::Credentials(describe(&error)))?;
+        let Identity { region, credentials } = Identity::find(function, http.clone()).await?;
         if let Some(end) = credentials.expiry() {
             let left = end.duration_since(SystemTime::now()).unwrap_or_default();
             if left < longest + MARGIN {
                 return Err(SignalError::CredentialsEnd { left_s: left.as_secs() });
             }
         }
-        // Fixed from here on: nothing can want to refresh them while something is frozen.
-        let config = aws_sdk_lambda::config::Builder::from(&config).credentials_provider(credentials).build();
+        let config = aws_sdk_lambda::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .http_client(http)
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(limits)
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .region(region)
+            // Fixed from here on: nothing can want to refresh them while something is frozen.
+            .credentials_provider(credentials);
+        let config = identity::with_endpoint(config).build();
         Ok(Self { client: Client::from_conf(config), function: function.to_owned() })
     }
 
@@ -170,21 +159,6 @@ fn cause<E: ProvideErrorMetadata + std::error::Error + 'static>(error: &SdkError
     let said = [error.code(), error.message()];
     let said: Vec<&str> = said.into_iter().flatten().collect();
     format!("HTTP status {}: {}", answer.status().as_u16(), said.join(": "))
-}
-
-/// The region, as far as it can be had without asking the instance's metadata. Nothing also where the
-/// environment says it, which the SDK reads itself.
-fn known_region(function: &str, variable: impl Fn(&str) -> Option<String>) -> Option<Region> {
-    if variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION")).is_some() {
-        return None;
-    }
-    region_of(function).or_else(|| variable("AWS_SSM_REGION_NAME").map(Region::new))
-}
-
-/// The region of a function that is named by its ARN.
-fn region_of(function: &str) -> Option<Region> {
-    let mut parts = function.split(':');
-    (parts.next() == Some("arn")).then(|| parts.nth(2))?.map(|region| Region::new(region.to_owned()))
 }
 
 /// An answer that is not one to our question.
@@ -227,26 +201,5 @@ pub fn check_cut(cut: &Cut, order: &WorkOrder) -> Result<(), WrongAnswer> {
     match order.volumes.iter().find(|volume| !has(&volume.id)) {
         Some(missing) => Err(WrongAnswer::Missing(missing.id.clone())),
         None => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_arn_names_its_region() {
-        let region = region_of("arn:aws:lambda:eu-north-1:123456789012:function:signal");
-        assert_eq!(region, Some(Region::new("eu-north-1")));
-        assert_eq!(region_of("signal"), None);
-        assert_eq!(region_of("123456789012:function:signal"), None);
-    }
-
-    #[test]
-    fn the_environment_comes_before_the_agent() {
-        let agent = |name: &str| (name == "AWS_SSM_REGION_NAME").then(|| "us-east-1".to_owned());
-        assert_eq!(known_region("signal", agent), Some(Region::new("us-east-1")));
-        assert_eq!(known_region("signal", |_| Some("eu-west-1".to_owned())), None);
-        assert_eq!(known_region("signal", |_| None), None);
     }
 }
