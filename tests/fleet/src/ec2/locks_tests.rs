@@ -1,34 +1,6 @@
 use super::*;
-use crate::ec2::snapshots::Request;
+use crate::ec2::rig::{at, query, region, written};
 use crate::ec2::xml;
-use crate::spec::Spec;
-
-const VOLUME: &str = "vol-0aaaaaaaaaaaaaa01";
-
-fn at(second: i64) -> DateTime<Utc> {
-    DateTime::from_timestamp(1_700_000_000 + second, 0).unwrap()
-}
-
-fn query(pairs: &[(&str, &str)]) -> Query {
-    Query::new(pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect())
-}
-
-/// A region with one volume and so many snapshots of it, all complete; their ids.
-fn region(snapshots: i64) -> (Inventory, Vec<String>) {
-    let spec = Spec::read(&format!("[[volume]]\nid = \"{VOLUME}\"")).unwrap();
-    let mut inventory = Inventory::new(&spec, at(0));
-    let request = Request::of_volume(query(&[("VolumeId", VOLUME)])).unwrap();
-    let mut cut = |n: i64| {
-        let reservation = inventory.reserve(&request, at(60 * n)).unwrap();
-        inventory.record(reservation, at(60 * n))[0].id.clone()
-    };
-    let ids = (0..snapshots).map(&mut cut).collect();
-    (inventory, ids)
-}
-
-fn written(answer: Result<Vec<Element>, ApiError>) -> String {
-    xml::response("X", "r", &answer.unwrap_or_else(|error| panic!("{error}")))
-}
 
 fn locked(inventory: &mut Inventory, more: &[(&str, &str)], now: i64) -> Result<String, ApiError> {
     lock(inventory, query(more), at(now)).map(|answer| xml::response("X", "r", &answer))

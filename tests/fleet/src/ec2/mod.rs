@@ -16,6 +16,8 @@ mod locks;
 mod paging;
 pub mod query;
 mod render;
+#[cfg(test)]
+mod rig;
 mod seen;
 mod snapshots;
 mod tags;

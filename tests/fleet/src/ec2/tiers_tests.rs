@@ -1,29 +1,5 @@
 use super::*;
-use crate::ec2::snapshots::Request;
-use crate::spec::Spec;
-
-const VOLUME: &str = "vol-0aaaaaaaaaaaaaa01";
-
-fn at(second: i64) -> DateTime<Utc> {
-    DateTime::from_timestamp(1_700_000_000 + second, 0).unwrap()
-}
-
-fn query(pairs: &[(&str, &str)]) -> Query {
-    Query::new(pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect())
-}
-
-/// A region with one volume and so many snapshots of it, all complete; their ids.
-fn region(snapshots: i64) -> (Inventory, Vec<String>) {
-    let spec = Spec::read(&format!("[[volume]]\nid = \"{VOLUME}\"")).unwrap();
-    let mut inventory = Inventory::new(&spec, at(0));
-    let request = Request::of_volume(query(&[("VolumeId", VOLUME)])).unwrap();
-    let mut cut = |n: i64| {
-        let reservation = inventory.reserve(&request, at(60 * n)).unwrap();
-        inventory.record(reservation, at(60 * n))[0].id.clone()
-    };
-    let ids = (0..snapshots).map(&mut cut).collect();
-    (inventory, ids)
-}
+use crate::ec2::rig::{at, query, region};
 
 #[test]
 fn an_archived_snapshot_is_shown_as_such_and_makes_no_volume() {
