@@ -99,7 +99,7 @@ pub enum Refusal {
     BlankWithoutVolumes,
     /// A point in the past is wanted where a volume is attached already.
     Occupied {
-        /// Where.
+        /// Where; empty where it is mounted nowhere.
         mount_point: String,
         /// The volume.
         volume: VolumeId,
@@ -182,6 +182,9 @@ impl fmt::Display for Refusal {
             Self::NoneUsable => f.write_str("no restore point can be used"),
             Self::BlankWithoutVolumes => {
                 f.write_str("blank volumes are allowed, and the spec has no `volumes` that say where")
+            }
+            Self::Occupied { mount_point, volume } if mount_point.is_empty() => {
+                write!(f, "{volume}, which has no mount point, is attached already: detach it first")
             }
             Self::Occupied { mount_point, volume } => {
                 write!(f, "{volume} is attached for {mount_point} already: unmount and detach it first")

@@ -419,6 +419,12 @@ fn a_volume_without_a_mount_point_is_not_made_again_at_a_later_start() {
         .with(raw("b", 1));
     let plan = planned(&spec, &done);
     assert_eq!((plan.steps(), plan.volumes.len()), (vec![], 1), "{plan}");
+    // Nor does it need a set to be left where it is, and no other one is put beside it.
+    let without_sets = Scene { snapshots: vec![], ..done.clone() };
+    assert_eq!(planned(&spec, &without_sets).steps(), []);
+    let past = Spec { at: Some(days_ago(3)), ..spec.clone() };
+    let occupied = Refusal::Occupied { mount_point: String::new(), volume: "vol-new1".into() };
+    assert_eq!(refusal(&past, &done.clone().with(raw("0", 3))), occupied);
     // It was taken away: who knows what is on it; a new one is made.
     let mut taken = done;
     taken.host.attached.remove("/dev/sdf");
