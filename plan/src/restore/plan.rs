@@ -127,8 +127,8 @@ pub struct PlannedMount {
     pub options: String,
     /// The volumes that it lies on, by their place in [`RestorePlan::volumes`].
     pub volumes: Vec<usize>,
-    /// Whether they are blank, made by this restore: only then a file system may be made, and only where
-    /// there is no signature.
+    /// Whether they were made blank, by this restore or by an earlier try of it, and the spec still allows
+    /// that: only then a file system may be made, and only where nothing is.
     pub blank: bool,
 }
 

@@ -99,6 +99,12 @@ impl<'a> Present<'a> {
         self.is_interrupted() && here().any(MadeVolume::was_used) && here().any(is_it)
     }
 
+    /// Whether an earlier try made this volume blank for the instance. A file system may be missing on it
+    /// still: marks come before mounts. The helper makes one only where nothing is.
+    pub(super) fn is_made_blank(&self, volume: &VolumeId) -> bool {
+        self.of_this_instance().any(|made| made.volume.id == *volume && made.run() == Some(BLANK))
+    }
+
     /// The copy of a volume without a mount point that an earlier restore made, in use here.
     pub(super) fn raw(&self, source: &str) -> Option<&'a VolumeId> {
         let mut here = self.of_this_instance().filter(|made| made.was_used() && self.is_here(made));

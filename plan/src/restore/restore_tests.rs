@@ -458,6 +458,49 @@ fn what_was_begun_blank_and_is_in_use_in_part_stays_blank_though_a_set_came() {
 }
 
 #[test]
+fn a_first_boot_that_ended_before_its_mounts_is_given_its_file_systems_later() {
+    let blank = Spec { blank: true, ..database() };
+    let before = scene();
+    let plan = planned(&blank, &before);
+    let [pg, log] = calls(&plan)[..] else { panic!("{plan}") };
+    let attached = before
+        .with_made("vol-new1", pg)
+        .with_made("vol-new2", log)
+        .attaching("vol-new1", "/dev/sdf")
+        .attaching("vol-new2", "/dev/sdg")
+        .marking("vol-new1");
+    let blanks = |spec: &Spec, scene: &Scene| -> Vec<(bool, String)> {
+        let plan = planned(spec, scene);
+        assert!(
+            calls(&plan).is_empty() && plan.mounts.iter().all(|mount| mount.volumes.len() == 1),
+            "{plan}"
+        );
+        plan.mounts.into_iter().map(|mount| (mount.blank, mount.file_system)).collect()
+    };
+    let xfs = || (true, "xfs".to_owned());
+    assert_eq!(blanks(&blank, &attached), [xfs(), xfs()], "marked in part");
+    let marked = attached.marking("vol-new2");
+    assert_eq!(blanks(&blank, &marked), [xfs(), xfs()], "marked, and not mounted for all that is known");
+    // A spec that does not want it blank, or does not name the place, makes nothing on it.
+    let none = || (false, String::new());
+    assert_eq!(blanks(&database(), &marked), [none(), none()]);
+    assert_eq!(blanks(&spec(json!({"role": "db"})), &marked), [none(), none()]);
+    // What came from a set is never blank.
+    let before = scene().with(set("a", 1, &[PG, LOG]));
+    let plan = planned(&blank, &before);
+    let [pg, log] = calls(&plan)[..] else { panic!("{plan}") };
+    let restored = before
+        .clone()
+        .with_made("vol-new1", pg)
+        .with_made("vol-new2", log)
+        .attaching("vol-new1", "/dev/sdf")
+        .attaching("vol-new2", "/dev/sdg")
+        .marking("vol-new1")
+        .marking("vol-new2");
+    assert!(blanks(&blank, &restored).iter().all(|(blank, _)| !blank));
+}
+
+#[test]
 fn what_was_in_use_is_neither_deleted_nor_taken_for_new() {
     let before = scene().with(set("a", 2, &[PG]));
     let spec = spec(json!({"role": "db"}));

@@ -45,8 +45,8 @@ pub struct MountSpec {
     /// Options as in fstab(5).
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub mount_options: String,
-    /// Whether the volume was made blank by this very restore, so that a file system may be made on it. What
-    /// carries anything is never formatted.
+    /// Whether the volume was made blank by this restore, or by a try of it that did not come to the mount, so
+    /// that a file system may be made on it. What carries anything is never formatted.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub blank: bool,
     /// Whether it may be mounted over a mount point that is not empty.

@@ -56,7 +56,8 @@ impl<'c> Planner<'c, '_> {
             Some(Earlier::InUse(made)) => {
                 let kept =
                     RestoredVolume { source: volume.source, ..self.kept(&made.volume.id, mount_points) };
-                return Draft { volume: kept, pick, blank: false, other: false };
+                // Marked is not mounted: one that was made blank may have no file system yet.
+                return Draft { volume: kept, pick, blank, other: false };
             }
             Some(Earlier::Attached(made)) => {
                 volume.device = device_of(made);
