@@ -6,6 +6,7 @@ mod carry_out;
 mod event;
 mod look;
 mod mount;
+mod order;
 mod patience;
 mod report;
 

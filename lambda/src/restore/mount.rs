@@ -1,5 +1,6 @@
 //! Has the helper mount what is attached: the mount order, its way to the instance, and what came of it.
 
+use super::order::{Ordered, mount_order};
 use super::patience::Deadline;
 use crate::{
     aws::{CallError, Document, Invocations, Observe, SendCommand, Stage},
@@ -8,22 +9,24 @@ use crate::{
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::TimeDelta;
-use serde_json::{Value, json};
 use std::time::Duration;
 use stillframe_plan::{Agent, InstanceId, RestorePlan, VolumeId};
+use stillframe_wire::MountReport;
 
 /// How long a command may wait for its agent, which is online when it is sent.
 const DELIVERY: Duration = Duration::from_secs(120);
 /// How far SSM's clock may be behind ours.
 const SKEW: TimeDelta = TimeDelta::seconds(60);
+/// How much is shown of what is no report, characters.
+const SHOWN: usize = 300;
 
 /// What came of the mounts.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mounting {
     /// Everything is mounted.
-    Whole(Value),
+    Whole(MountReport),
     /// The helper, or SSM, says what is not.
-    Partly(Value, String),
+    Partly(MountReport, String),
 }
 
 /// Sends the order.
@@ -46,23 +49,38 @@ impl Mount {
         ids: &[VolumeId],
         deadline: Deadline,
     ) -> Result<Mounting, String> {
-        self.agent(&plan.instance, deadline).await?;
-        let order = STANDARD.encode(order(plan, ids).to_string());
+        let Ordered { order, refused } = mount_order(plan, ids);
+        let Some(order) = order else {
+            let mut report = MountReport::new(None);
+            report.mounts = refused;
+            return Ok(Mounting::Partly(report, "no mount can be ordered: see `mounts`".to_owned()));
+        };
+        let text = serde_json::to_vec(&order).map_err(|error| error.to_string())?;
+        let mounting = self.send(&plan.instance, &STANDARD.encode(text), deadline).await?;
+        if refused.is_empty() {
+            return Ok(mounting);
+        }
+        let (mut report, message) = match mounting {
+            Mounting::Whole(report) => (report, "not every mount can be ordered: see `mounts`".to_owned()),
+            Mounting::Partly(report, message) => (report, message),
+        };
+        report.mounts.extend(refused);
+        Ok(Mounting::Partly(report, message))
+    }
+
+    async fn send(&self, instance: &InstanceId, order: &str, deadline: Deadline) -> Result<Mounting, String> {
+        self.agent(instance, deadline).await?;
         let since = self.clock.now() - SKEW;
-        let comment = format!("stillframe restore {}", plan.instance);
+        let comment = format!("stillframe restore {instance}");
         let mut patience = deadline.patience();
         let command = loop {
-            let parameters = [("order", order.clone())];
-            match self
-                .send_command
-                .call(&plan.instance, Document::Mount, &parameters, &comment, DELIVERY)
-                .await
-            {
+            let parameters = [("order", order.to_owned())];
+            match self.send_command.call(instance, Document::Mount, &parameters, &comment, DELIVERY).await {
                 Ok(sent) => break sent.command,
                 // Mounting twice is mounting once, so an unknown outcome is no reason to look first.
                 Err(error @ CallError::Refused { .. }) => {
-                    let nothing = json!({"mounts": []});
-                    return Ok(Mounting::Partly(nothing, format!("failed to send the mount order: {error}")));
+                    let message = format!("failed to send the mount order: {error}");
+                    return Ok(Mounting::Partly(MountReport::new(None), message));
                 }
                 Err(error) if !patience.look_again().await => return Err(error.to_string()),
                 Err(_) => {}
@@ -73,15 +91,18 @@ impl Mount {
             let Ok(listed) = self.invocations.of_document(Document::Mount, since).await else { continue };
             let ended = listed.iter().find(|one| one.command == command && one.stage != Stage::UnderWay);
             let Some(ended) = ended else { continue };
-            let whole = self.invocations.whole_output(&command, &plan.instance).await;
+            let whole = self.invocations.whole_output(&command, instance).await;
             let output = whole.ok().flatten().unwrap_or_else(|| ended.output.clone());
-            let report = serde_json::from_str(&output).unwrap_or_else(|_| json!({"output": output}));
             return Ok(match &ended.stage {
-                Stage::Ended { exit: 0 } => Mounting::Whole(report),
-                Stage::Ended { exit } => {
-                    Mounting::Partly(report, format!("the helper ended with code {exit}: see `mounts`"))
+                // The exit code alone says that all is mounted; a report that was cut off takes nothing back.
+                Stage::Ended { exit: 0 } => Mounting::Whole(read(&output)),
+                Stage::Ended { exit } => Mounting::Partly(
+                    read(&output),
+                    format!("the helper ended with code {exit}: see `mounts`"),
+                ),
+                Stage::Lost { details } => {
+                    Mounting::Partly(read(&output), format!("the mount command: {details}"))
                 }
-                Stage::Lost { details } => Mounting::Partly(report, format!("the mount command: {details}")),
                 Stage::UnderWay => continue,
             });
         }
@@ -104,31 +125,25 @@ impl Mount {
     }
 }
 
-/// The order as `stillframe-helper mount` reads it.
-fn order(plan: &RestorePlan, ids: &[VolumeId]) -> Value {
-    let mounts: Vec<Value> = plan
-        .mounts
-        .iter()
-        .map(|mount| {
-            let volumes: Vec<&VolumeId> = mount.volumes.iter().filter_map(|at| ids.get(*at)).collect();
-            let devices: Vec<&str> = mount
-                .volumes
-                .iter()
-                .filter_map(|at| plan.volumes.get(*at))
-                .map(|volume| volume.device.as_str())
-                .collect();
-            // What is null, or empty, is left to the helper.
-            let known = devices.iter().all(|device| !device.is_empty());
-            json!({
-                "volumes": volumes,
-                "devices": if known { devices } else { Vec::new() },
-                "mount_point": mount.mount_point,
-                "file_system": Some(&mount.file_system).filter(|name| !name.is_empty()),
-                "mount_options": mount.options,
-                "blank": mount.blank,
-            })
-        })
-        .collect();
-    let run = plan.sets.first().map(|set| set.run.as_str());
-    json!({"v": 1, "run": run, "mounts": mounts})
+/// What the helper printed. Where that is no report a warning says so, with the beginning of it.
+fn read(output: &str) -> MountReport {
+    MountReport::read(output.as_bytes()).unwrap_or_else(|error| {
+        let mut report = MountReport::new(None);
+        let printed: String = output.chars().take(SHOWN).collect();
+        report.warnings.push(format!("the helper's report cannot be read: {error}; it printed {printed:?}"));
+        report
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_report_is_shown_as_it_is() {
+        let report = read("stillframe-helper: command not found");
+        assert!(report.mounts.is_empty() && report.warnings[0].contains("command not found"), "{report:?}");
+        let whole = r#"{"v": 1, "mounts": [{"mount_point": "/a", "outcome": "held-back"}]}"#;
+        assert!(!read(whole).is_whole() && read(whole).warnings.is_empty());
+    }
 }

@@ -1,8 +1,8 @@
 //! What a restore tells: one JSON document, the function's result.
 
 use serde::Serialize;
-use serde_json::Value;
 use stillframe_plan::{ChosenSet, InstanceId, PassedOver, RestoreNote, RestorePlan, RestoreWay, VolumeId};
+use stillframe_wire::MountReport;
 
 /// How it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -58,7 +58,7 @@ pub struct RestoreReport {
     pub kept: Vec<(VolumeId, String)>,
     /// The helper's report of the mounts.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub mounts: Option<Value>,
+    pub mounts: Option<MountReport>,
     /// What the operator should know.
     pub notes: Vec<RestoreNote>,
     /// What went wrong, or why nothing was done.
