@@ -1,10 +1,10 @@
-//! EventBridge, as far as EBS uses it: when snapshots have completed or failed, the rules of the spec hand
-//! the event to the backup function. Like EBS's it is told once, at some time after, and to nobody if there
-//! is no rule.
+//! EventBridge, as far as EC2 and EBS use it: when snapshots have completed or failed, or an instance has
+//! arrived in a state, the rules of the spec hand the event to a function. Like AWS's it is told once, at some
+//! time after, and to nobody if there is no rule.
 
 use crate::clock::iso;
 use crate::ec2::copies::ANY_VOLUME;
-use crate::ec2::inventory::{Inventory, Snapshot, SnapshotState};
+use crate::ec2::inventory::{InstanceState, Inventory, Snapshot, SnapshotState};
 use crate::lambda;
 use crate::random;
 use crate::region::Region;
@@ -18,6 +18,8 @@ use std::time::Duration;
 
 /// What stands for the event in a rule's input.
 const EVENT: &str = "<aws.events.event.json>";
+/// The kind of event that tells of an instance's state.
+const STATE_CHANGE: &str = "EC2 Instance State-change Notification";
 /// How often snapshots are looked at.
 const TICK: Duration = Duration::from_millis(20);
 
@@ -37,17 +39,37 @@ pub async fn tell(home: Arc<Region>) {
     }
 }
 
+/// Tells that an instance has arrived in a state. To be called where tasks can be started.
+pub fn instance_arrived(home: &Arc<Region>, id: &str, state: InstanceState) {
+    let (_, state) = state.code_and_name();
+    let arn = format!("arn:aws:ec2:{}:{}:instance/{id}", home.name, home.account);
+    let event = json!({
+        "version": "0", "id": random::uuid(), "source": "aws.ec2", "account": home.account,
+        "detail-type": STATE_CHANGE, "time": iso(home.clock.now()), "region": home.name, "resources": [arn],
+        "detail": {"instance-id": id, "state": state},
+    });
+    for rule in home.rules.iter().filter(|rule| rule.wants(&event)) {
+        deliver(home, rule, &event);
+    }
+}
+
 fn deliver(home: &Arc<Region>, rule: &RuleSpec, event: &Value) {
+    let Some(function) = lambda::named(&rule.function) else { return };
     let payload = rule.input.replace(EVENT, &event.to_string());
     for _ in 0..rule.deliveries {
-        lambda::invoke_later(home, "backup", payload.clone().into_bytes(), lambda::request_id());
+        lambda::invoke_later(home, function, payload.clone().into_bytes(), lambda::request_id());
     }
 }
 
 impl RuleSpec {
     fn wants(&self, event: &Value) -> bool {
-        let kind = event.get("detail-type").and_then(Value::as_str).unwrap_or_default();
-        self.detail_types.is_empty() || self.detail_types.iter().any(|wanted| wanted == kind)
+        let text = |pointer| event.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let (kind, state) = (text("/detail-type"), text("/detail/state"));
+        if self.detail_types.is_empty() {
+            return kind != STATE_CHANGE;
+        }
+        self.detail_types.iter().any(|wanted| wanted == kind)
+            && (self.states.is_empty() || self.states.iter().any(|wanted| wanted == state))
     }
 }
 

@@ -224,7 +224,8 @@ pub trait Machines: Send + Sync {
     /// The instance is unknown or something of it could not be ended.
     fn stop(&self, instance: &str, how: Stop) -> Result<(), MachineError>;
 
-    /// Starts a stopped instance: what it had mounted is mounted again and its writers run.
+    /// Starts a stopped instance: what it had mounted by itself is mounted again, its writers run, and the
+    /// units that are installed on it are started. What others have mounted is theirs to mount again.
     ///
     /// # Errors
     /// The instance is unknown or a file system cannot be mounted.

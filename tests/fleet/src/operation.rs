@@ -26,10 +26,12 @@ pub const ALL: &[&str] = &[
     "LockSnapshot",
     "ModifyInstanceAttribute",
     "ModifySnapshotTier",
+    "RebootInstances",
     "RegisterImage",
     "RestoreSnapshotFromRecycleBin",
     "StartInstances",
     "StopInstances",
+    "TerminateInstances",
     "UnlockSnapshot",
     // SSM
     "CancelCommand",

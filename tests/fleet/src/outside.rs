@@ -1,5 +1,5 @@
 //! Paths by which a process outside an instance's mount namespace reaches the instance's mounts: through
-//! `/proc/PID/root` of one of the fleet's processes inside.
+//! `/proc/PID/root` of one of the fleet's processes inside, or of the thread that keeps the namespace.
 
 use crate::machine::InstanceMounts;
 use crate::processes;
@@ -18,6 +18,18 @@ pub fn roots(fleet: i32) -> Vec<PathBuf> {
         .filter(|pid| namespace(pid).is_some_and(|there| Some(there) != here))
         .map(|pid| Path::new("/proc").join(pid).join("root"))
         .collect()
+}
+
+/// What an instance that runs has as its `/`, whether or not anything runs on it.
+#[must_use]
+pub fn root_of(fleet: i32, instance: &str) -> Option<PathBuf> {
+    // The kernel keeps the first 15 letters of a thread's name.
+    let name = format!("{instance}/ns");
+    let name = name.get(..15).unwrap_or(&name);
+    let tasks = fs::read_dir(format!("/proc/{fleet}/task")).ok()?;
+    let mut tasks = tasks.flatten().map(|task| task.path());
+    let keeps = |task: &PathBuf| fs::read_to_string(task.join("comm")).is_ok_and(|its| its.trim() == name);
+    tasks.find(keeps).map(|task| task.join("root"))
 }
 
 /// The path to a mount point on the first instance that has it.

@@ -185,7 +185,9 @@ impl Region {
     /// What is under way: calls, invocations, commands, instances between two states.
     #[must_use]
     pub fn under_way(&self) -> UnderWay {
-        let settled = |state| matches!(state, InstanceState::Running | InstanceState::Stopped);
+        let settled = |state| {
+            matches!(state, InstanceState::Running | InstanceState::Stopped | InstanceState::Terminated)
+        };
         let moving = lock(&self.inventory).instances.values().filter(|one| !settled(one.state)).count();
         UnderWay {
             calls: self.in_flight.load(Ordering::SeqCst),

@@ -58,7 +58,7 @@ pub struct Spec {
     pub throttle: BTreeMap<String, BucketSpec>,
     /// The functions.
     pub function: FunctionSpec,
-    /// Rules by which events of EBS reach the backup function.
+    /// Rules by which events of EC2 and EBS reach a function.
     #[serde(rename = "rule")]
     pub rules: Vec<RuleSpec>,
     /// The instances.
@@ -107,7 +107,14 @@ pub struct RuleSpec {
     /// The kinds of event that it is for; none for all of EBS's about snapshots.
     #[serde(default)]
     pub detail_types: Vec<String>,
+    /// Of the events about instances, those that tell of these states; none for all.
+    #[serde(default)]
+    pub states: Vec<String>,
+    /// The function.
+    #[serde(default = "backup")]
+    pub function: String,
     /// What the function gets: JSON in which `<aws.events.event.json>` stands for the event.
+    #[serde(default = "the_event")]
     pub input: String,
     /// How often each event is delivered: EventBridge promises at least once.
     #[serde(default = "once")]
@@ -116,6 +123,14 @@ pub struct RuleSpec {
 
 fn once() -> u32 {
     1
+}
+
+fn backup() -> String {
+    "backup".to_owned()
+}
+
+fn the_event() -> String {
+    "<aws.events.event.json>".to_owned()
 }
 
 /// How functions run; the same for all of them.
@@ -362,6 +377,9 @@ impl Spec {
         })?;
         if let Some(unknown) = self.throttle.keys().find(|name| crate::operation::named(name).is_none()) {
             return value("throttle", "the region", format!("{unknown:?} is no operation of the fleet"));
+        }
+        if let Some(rule) = self.rules.iter().find(|rule| crate::lambda::named(&rule.function).is_none()) {
+            return value("function", "[[rule]]", format!("{:?} is no function of the fleet", rule.function));
         }
         if self.function.timeout_s == 0 {
             return value("timeout_s", "[function]", "must be at least 1");

@@ -18,7 +18,7 @@ pub struct Slot {
     pub device: String,
     /// Its bytes.
     pub image: PathBuf,
-    /// What is mounted from it at the next start: where, and its type.
+    /// What the instance's own fstab has of it, mounted at the next start: where, and its type.
     pub mount: Option<(PathBuf, String)>,
     /// How fast it may be, if it is limited.
     pub limit: Option<Limit>,
@@ -106,6 +106,10 @@ impl Instance {
         let mounted = running.mounts();
         let halted = running.halt();
         for (volume, slot) in &mut state.slots {
+            // What others have mounted, as the helper does after a restore, is theirs to mount again.
+            if slot.mount.is_none() {
+                continue;
+            }
             let at = mounted.as_ref().ok().and_then(|all| all.iter().find(|one| one.volume == *volume));
             slot.mount = at.map(|mount| (mount.mount_point.clone(), mount.fs.clone()));
         }

@@ -25,6 +25,7 @@ mod signature;
 pub(crate) mod step;
 pub mod sweep;
 pub(crate) mod tree;
+mod units;
 mod vault;
 mod work_dir;
 mod writer_process;

@@ -9,6 +9,7 @@ use super::namespace::Namespace;
 use super::plug;
 use super::step::step;
 use super::tree::{Root, Tree};
+use super::units;
 use super::vault::unmount_or_wait;
 use super::writer_process::{WriterPlan, WriterProcess};
 use crate::machine::MachineError;
@@ -59,7 +60,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// Builds the tree, plugs volumes in, mounts them and starts writers.
+    /// Builds the tree, plugs volumes in, mounts them, starts writers, and the units of the boot.
     ///
     /// # Errors
     /// A step of that failed; nothing of it stays.
@@ -93,6 +94,7 @@ impl Running {
             running.mount(volume, at, fs)?;
             running.start_writer(volume, at, writer.as_ref())?;
         }
+        units::start_at_boot(&running.id, &running.namespace)?;
         Ok(running)
     }
 

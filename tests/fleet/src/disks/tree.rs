@@ -98,11 +98,12 @@ impl Tree {
     }
 
     fn mount_root(&self) -> Result<(), MachineError> {
-        let (source, fs) = match &self.root {
-            Root::Memory => ("rootfs".to_owned(), "tmpfs"),
-            Root::Device { number, fs } => (format!("/dev/loop{number}"), fs.as_str()),
+        let (source, fs, options) = match &self.root {
+            // A root that everybody may write to is trusted by nobody.
+            Root::Memory => ("rootfs".to_owned(), "tmpfs", Some(c"mode=0755")),
+            Root::Device { number, fs } => (format!("/dev/loop{number}"), fs.as_str(), None),
         };
-        mount(source, &self.at, fs, MountFlags::empty(), None)
+        mount(source, &self.at, fs, MountFlags::empty(), options)
             .map_err(step(format!("mount the root on {}", self.at.display())))
     }
 

@@ -76,6 +76,10 @@ pub enum InstanceState {
     Stopping,
     /// It is stopped.
     Stopped,
+    /// It ends for good.
+    ShuttingDown,
+    /// It has ended for good; EC2 tells of it for a while.
+    Terminated,
 }
 
 /// A volume.
@@ -264,6 +268,8 @@ impl InstanceState {
         match self {
             Self::Pending => (0, "pending"),
             Self::Running => (16, "running"),
+            Self::ShuttingDown => (32, "shutting-down"),
+            Self::Terminated => (48, "terminated"),
             Self::Stopping => (64, "stopping"),
             Self::Stopped => (80, "stopped"),
         }

@@ -26,7 +26,8 @@ mod volumes;
 pub mod xml;
 
 use crate::api_error::ApiError;
-use crate::machine::{MachineError, Machines};
+use crate::events;
+use crate::machine::{MachineError, Machines, Stop};
 use crate::region::Region;
 use crate::sync::lock;
 use bin::Bytes;
@@ -72,6 +73,8 @@ pub async fn serve(home: &Arc<Region>, region: &Arc<Region>, query: Query) -> Re
         "DeleteVolume" => delete_volume(region, query).await,
         "StopInstances" => stop_instances(region, query),
         "StartInstances" => start_instances(region, query),
+        "RebootInstances" => reboot_instances(region, query).await,
+        "TerminateInstances" => terminate_instances(region, query),
         _ => Err(ApiError::new(
             "InvalidAction",
             format!("The action {action} is not valid for this web service."),
@@ -250,7 +253,7 @@ fn stop_instances(region: &Arc<Region>, query: Query) -> Result<Vec<Element>, Ap
 }
 
 fn start_instances(region: &Arc<Region>, query: Query) -> Result<Vec<Element>, ApiError> {
-    let ids = instances::start_request(query)?;
+    let ids = instances::ids_request(query)?;
     let now = region.clock.now();
     let changes = lock(&region.inventory).begin_start(&ids, now)?;
     let items: Vec<_> = ids.iter().map(|id| json!({"instanceId": id})).collect();
@@ -258,6 +261,47 @@ fn start_instances(region: &Arc<Region>, query: Query) -> Result<Vec<Element>, A
     region.trail.record("StartInstances", ids.iter().map(String::as_str), parameters, now);
     move_all(region, &changes, InstanceState::Running, |machines, id| machines.start(id));
     Ok(vec![state_changes(&changes, InstanceState::Pending, InstanceState::Running)])
+}
+
+/// EC2 answers at once; here the answer comes when they run again. No event tells of it, as in EC2.
+async fn reboot_instances(region: &Arc<Region>, query: Query) -> Result<Vec<Element>, ApiError> {
+    let ids = instances::ids_request(query)?;
+    lock(&region.inventory).all_run(&ids)?;
+    let items: Vec<_> = ids.iter().map(|id| json!({"instanceId": id})).collect();
+    let parameters = json!({"instancesSet": {"items": items}});
+    region.trail.record("RebootInstances", ids.iter().map(String::as_str), parameters, region.clock.now());
+    on_machines(region, move |machines| {
+        ids.iter().try_for_each(|id| machines.stop(id, Stop::Clean).and_then(|()| machines.start(id)))
+    })
+    .await?;
+    Ok(done())
+}
+
+fn terminate_instances(region: &Arc<Region>, query: Query) -> Result<Vec<Element>, ApiError> {
+    let ids = instances::ids_request(query)?;
+    let now = region.clock.now();
+    let changes = lock(&region.inventory).begin_terminate(&ids, now)?;
+    let items: Vec<_> = ids.iter().map(|id| json!({"instanceId": id})).collect();
+    let parameters = json!({"instancesSet": {"items": items}});
+    region.trail.record("TerminateInstances", ids.iter().map(String::as_str), parameters, now);
+    for (id, _) in changes.iter().filter(|(_, before)| *before != InstanceState::Terminated) {
+        let (region, id) = (Arc::clone(region), id.clone());
+        tokio::task::spawn_blocking(move || match terminate(&region, &id) {
+            Ok(()) => events::instance_arrived(&region, &id, InstanceState::Terminated),
+            Err(error) => tracing::error!(instance = id, "failed to terminate the instance: {error}"),
+        });
+    }
+    Ok(vec![state_changes(&changes, InstanceState::ShuttingDown, InstanceState::Terminated)])
+}
+
+/// Ends it; its volumes are unplugged, and those that go with it deleted.
+fn terminate(region: &Region, id: &str) -> Result<(), MachineError> {
+    region.machines.stop(id, Stop::Clean)?;
+    let attached: Vec<String> =
+        lock(&region.inventory).attached(id).map(|(volume, _)| volume.id.clone()).collect();
+    attached.iter().try_for_each(|volume| region.machines.detach(id, volume))?;
+    let gone = lock(&region.inventory).terminated(id);
+    gone.iter().try_for_each(|volume| region.machines.delete_volume(volume))
 }
 
 /// Moves instances to a state in the background. One that the machines cannot move stays on its way, as
@@ -274,7 +318,10 @@ fn move_all(
         }
         let (region, id, work) = (Arc::clone(region), id.clone(), work.clone());
         tokio::task::spawn_blocking(move || match work(region.machines.as_ref(), &id) {
-            Ok(()) => lock(&region.inventory).arrived(&id, goal),
+            Ok(()) => {
+                lock(&region.inventory).arrived(&id, goal);
+                events::instance_arrived(&region, &id, goal);
+            }
             Err(error) => tracing::error!(instance = id, ?goal, "failed to move the instance: {error}"),
         });
     }
