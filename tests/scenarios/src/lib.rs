@@ -13,10 +13,12 @@ mod operator;
 mod orders;
 mod region;
 mod requirements;
+mod restored;
 mod specs;
 
 pub use disturb::{Hit, Victim};
 pub use left_behind::left_behind;
 pub use region::{Region, Snapshot};
 pub use requirements::program;
+pub use restored::PairWriter;
 pub use specs::{ONE_INSTANCE, PROMPT, REPLICAS, TWO_INSTANCES, daily};

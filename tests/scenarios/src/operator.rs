@@ -61,6 +61,32 @@ impl Region {
         self.wait_for_state(instance, "running");
     }
 
+    /// Terminates an instance and waits until it is gone.
+    pub fn terminate_instance(&self, instance: &str) {
+        self.ec2("TerminateInstances", &[("InstanceId.1", instance)]);
+        self.wait_for_state(instance, "terminated");
+    }
+
+    /// Reboots an instance; it runs again afterwards.
+    pub fn reboot_instance(&self, instance: &str) {
+        self.ec2("RebootInstances", &[("InstanceId.1", instance)]);
+    }
+
+    /// Runs a shell script on an instance, as an operator with Systems Manager does; what it printed.
+    ///
+    /// # Panics
+    /// It does not end well.
+    pub fn run_on(&self, instance: &str, script: &str) -> String {
+        let step = json!({
+            "action": "aws:runShellScript", "name": "shell", "inputs": {"runCommand": [script]},
+        });
+        let document = json!({"schemaVersion": "2.2", "mainSteps": [step]});
+        self.client().put_document("Shell", &document).expect("the region takes a document");
+        let end = self.run_document(instance, "Shell", &json!({}));
+        assert_eq!(end["Status"], "Success", "{script}: {end}");
+        end["StandardOutputContent"].as_str().unwrap_or_default().to_owned()
+    }
+
     fn wait_for_state(&self, instance: &str, state: &str) {
         self.wait_until(state, || {
             let found = self.ec2("DescribeInstances", &[("InstanceId.1", instance)]);

@@ -79,9 +79,14 @@ impl Region {
 
     /// Runs the document `Stillframe-Freeze` with these parameters; the invocation as it ended.
     pub fn run_freeze(&self, instance: &str, parameters: &Value) -> Value {
+        self.run_document(instance, "Stillframe-Freeze", parameters)
+    }
+
+    /// Runs a document with these parameters; the invocation as it ended.
+    pub fn run_document(&self, instance: &str, document: &str, parameters: &Value) -> Value {
         let sent = self.ssm(
             "SendCommand",
-            &json!({"DocumentName": "Stillframe-Freeze", "InstanceIds": [instance], "Parameters": parameters}),
+            &json!({"DocumentName": document, "InstanceIds": [instance], "Parameters": parameters}),
         );
         let command = sent["Command"]["CommandId"].clone();
         let asked = json!({"CommandId": command, "InstanceId": instance});

@@ -275,6 +275,31 @@ impl Region {
         mounts.filter(|mount| mount.frozen).map(|mount| mount.mount_point).collect()
     }
 
+    /// A path by which this process reaches a file of an instance that runs.
+    ///
+    /// # Panics
+    /// It does not run.
+    #[must_use]
+    pub fn inside(&self, instance: &str, path: &str) -> PathBuf {
+        let root = outside::root_of(self.pid(), instance);
+        root.unwrap_or_else(|| panic!("{instance} does not run")).join(path.trim_start_matches('/'))
+    }
+
+    /// How many records each writer has had acknowledged so far, by volume.
+    #[must_use]
+    pub fn acknowledged(&self) -> BTreeMap<String, u64> {
+        self.client().acknowledged().expect("the region answers")
+    }
+
+    /// What is mounted on an instance, by the kernel's truth: mount point and volume.
+    #[must_use]
+    pub fn mounted_on(&self, instance: &str) -> BTreeMap<String, String> {
+        let mut instances = self.client().state().expect("the region answers");
+        instances.retain(|one| one.id == instance);
+        let mounts = instances.into_iter().flat_map(|one| one.mounts);
+        mounts.map(|mount| (mount.mount_point, mount.volume)).collect()
+    }
+
     /// A path by which this process reaches a mount of the first instance that has it.
     pub(crate) fn mount_from_outside(&self, mount_point: &str) -> PathBuf {
         outside::path_of(self.pid(), mount_point).unwrap_or_else(|| panic!("no instance has {mount_point}"))

@@ -81,6 +81,20 @@ fn a_first_boot_has_blank_volumes_where_that_is_allowed_and_one_sentence_where_n
 }
 
 #[test]
+fn a_first_boot_that_ended_before_its_mounts_is_finished_by_the_next_try() {
+    let Some(region) = Region::with_disks(SPEC) else { return };
+    let spec = json!({"blank": true, "volumes": [{"mount_point": "/srv/new", "size": 1}]});
+    for operation in ["CreateTags", "DescribeInstanceInformation"] {
+        region.faults(&json!({"op": operation, "fault": "kill-caller", "caller": "restore"}));
+        assert!(region.try_restore(&asked(HOST, spec.clone())).is_err(), "not killed after {operation}");
+    }
+    let result = region.invoke("restore", &asked(HOST, spec));
+    let mount = Region::mount_in(&result, "/srv/new");
+    assert_eq!((&result["status"], &mount["formatted"]), (&json!("already-there"), &json!(true)), "{result}");
+    assert_eq!(region.restored_volumes(), (1, 1));
+}
+
+#[test]
 fn a_volume_that_carries_anything_is_never_formatted() {
     // At the beginning of the disk, and in the middle of it, where no signature is.
     for place in [0, 700 << 20] {

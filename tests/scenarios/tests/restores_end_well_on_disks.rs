@@ -151,7 +151,8 @@ fn a_replacement_has_every_acknowledged_byte_and_again_at_every_boot() {
 
 #[test]
 fn the_newest_set_that_can_be_used_comes_back_with_its_bytes() {
-    const CASES: [&str; 4] = ["pending", "error", "incomplete", "archived"];
+    // The last one stays pending, and nothing could be waited for after it.
+    const CASES: [&str; 4] = ["error", "incomplete", "archived", "pending"];
     let volumes = [volume(1, "ext4", 64, "/srv/pg", false), volume(2, "ext4", 64, "/srv/wal", false)];
     let hosts: Vec<String> = (2..6).map(|n| format!("i-0bbbbbbbbbbbbbbb{n}")).collect();
     let replacements: String = hosts.iter().map(|host| replacement(host, "running")).collect();
@@ -173,7 +174,8 @@ fn the_newest_set_that_can_be_used_comes_back_with_its_bytes() {
             "archived" => region.archive_snapshot(&bad),
             state => region.set_snapshot_state(&bad, state),
         }
-        let result = region.invoke("restore", &asked(host, json!({})));
+        // What was restored before is backed up as well, and of no interest here.
+        let result = region.invoke("restore", &asked(host, json!({"from_instance": SOURCE})));
         assert_eq!(result["status"], "restored", "{case}: {result}");
         assert_eq!(result["sets"][0]["run"], good.as_str(), "{case}: {result}");
         assert_eq!(result["passed_over"][0]["run"], newest.as_str(), "{case}: {result}");
