@@ -196,6 +196,24 @@ fn hooks_run_around_mounts_and_learn_how_they_ended() {
 }
 
 #[test]
+fn what_a_hook_put_on_a_blank_volume_is_not_formatted_over() {
+    if !have_devices() {
+        return;
+    }
+    let _alone = alone();
+    let mut machine = Machine::start();
+    let disk = machine.volume(320, &[]);
+    machine.hook("pre-mount", "1", 0o755, "mkfs.xfs -q $STILLFRAME_DEVICE");
+    let at = machine.at("a");
+    let outcome = machine.mount_one(&disk, &at, r#", "blank": true, "file_system": "ext4""#);
+    let error = outcome.error.unwrap();
+    assert!(error.contains("not blank: it carries xfs"), "{error}");
+    assert!(!outcome.formatted && !machine.is_mounted(&at));
+    let kind = machine.run("blkid", &["-p", "-o", "value", "-s", "TYPE", &disk.device]).stdout;
+    assert_eq!(String::from_utf8(kind).unwrap().trim(), "xfs");
+}
+
+#[test]
 fn a_hook_with_loose_permissions_keeps_everything_as_it_is() {
     if !have_devices() {
         return;

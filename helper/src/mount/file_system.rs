@@ -12,8 +12,8 @@ use std::ffi::CString;
 use std::path::Path;
 use stillframe_wire::{FileSystemKind, MountSpec};
 
-/// What `e2fsck` ends with when the file system is in order now: errors corrected (1), a reboot asked for
-/// (2), which is for a mounted root.
+/// What `e2fsck` ends with when the file system is in order now: a sum of errors corrected (1) and a reboot
+/// asked for (2), which is for a mounted root. From 4 on something was not corrected, or not even tried.
 pub(super) const IN_ORDER: [i32; 4] = [0, 1, 2, 3];
 
 /// What is on the device, seen with the order's eyes.
@@ -61,12 +61,19 @@ pub(super) fn is_ext(kind: FileSystemKind) -> bool {
     matches!(kind, FileSystemKind::Ext2 | FileSystemKind::Ext3 | FileSystemKind::Ext4)
 }
 
-/// Makes a file system on a device that [`judge`] found blank. `mkfs` is never told to overwrite: it looks
-/// for signatures itself, and ends when it finds one.
+/// Makes a file system on a device that [`judge`] found blank. That was before the hooks ran, and `mkfs` alone
+/// is no guard: without a terminal `mke2fs` overwrites whatever it finds. So the device is looked at once more,
+/// with nobody else holding it, right before.
 ///
 /// # Errors
-/// `mkfs` fails.
+/// It is not blank any more, or in use, or `mkfs` fails. Nothing was written in the first two cases.
 pub(super) fn make(device: &Device, kind: FileSystemKind, until: Boottime) -> Result<Signature, MountError> {
+    if let Some(by) = device.held_by()? {
+        return Err(MountError::InUse { device: device.shown(), by });
+    }
+    if let Some(found) = not_blank(&device.path(), device.size(), until)? {
+        return Err(MountError::NotBlank { device: device.shown(), found });
+    }
     let mut mkfs = programs::program(&format!("mkfs.{kind}"));
     mkfs.arg("-q").arg(device.path());
     programs::run(&mut mkfs, until)?.ended_with(&[0])?;
