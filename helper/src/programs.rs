@@ -4,6 +4,7 @@
 
 use crate::clock::Boottime;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::BorrowedFd;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use std::io::{Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -39,6 +40,12 @@ pub enum ProgramError {
         program: String,
         /// The limit, seconds.
         seconds: u64,
+    },
+    /// It was killed, since nobody wanted its end any more.
+    #[error("{program} was killed before its end")]
+    Unwanted {
+        /// Which.
+        program: String,
     },
     /// It ended with an error.
     #[error("{program} failed ({status}): {words}")]
@@ -131,6 +138,19 @@ pub fn run(command: &mut Command, until: Boottime) -> Result<Ran, ProgramError> 
 /// # Errors
 /// As [`run`].
 pub fn run_with(command: &mut Command, input: &[u8], until: Boottime) -> Result<Ran, ProgramError> {
+    run_unless(command, input, until, None)
+}
+
+/// The same, killed also when the other end of `unwanted` closes.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_unless(
+    command: &mut Command,
+    input: &[u8],
+    until: Boottime,
+    unwanted: Option<BorrowedFd<'_>>,
+) -> Result<Ran, ProgramError> {
     let path = command.get_program().to_string_lossy().into_owned();
     let program = path.rsplit('/').next().unwrap_or(&path).to_owned();
     let began = Boottime::now();
@@ -148,24 +168,30 @@ pub fn run_with(command: &mut Command, input: &[u8], until: Boottime) -> Result<
     }
     let stdout = read_aside(child.stdout.take());
     let stderr = read_aside(child.stderr.take());
-    let Some(status) = end_of(&mut child, until) else {
+    let Some(status) = end_of(&mut child, until, unwanted) else {
+        if Boottime::now() < until {
+            return Err(ProgramError::Unwanted { program });
+        }
         return Err(ProgramError::TooLong { program, seconds: until.since(began).as_secs() });
     };
     let text = |output: Receiver<String>| output.recv_timeout(GRACE).unwrap_or_default();
     Ok(Ran { program, status, stdout: text(stdout), stderr: text(stderr) })
 }
 
-/// Waits until it ends; at the limit, kills its process group and gives up.
-fn end_of(child: &mut Child, until: Boottime) -> Option<ExitStatus> {
+/// Waits until it ends; at the limit, or when it is not wanted any more, kills its process group and gives up.
+fn end_of(child: &mut Child, until: Boottime, unwanted: Option<BorrowedFd<'_>>) -> Option<ExitStatus> {
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw)?;
     let ends = pidfd_open(pid, PidfdFlags::empty()).ok();
-    let wait = |limit: Duration| {
-        let Some(ends) = &ends else { return };
+    let wait = |limit: Duration, unwanted: Option<BorrowedFd<'_>>| {
+        let Some(ends) = &ends else { return false };
         let limit = Timespec {
             tv_sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: limit.subsec_nanos().into(),
         };
-        let _ = poll(&mut [PollFd::new(ends, PollFlags::IN)], Some(&limit));
+        let mut polled = vec![PollFd::new(ends, PollFlags::IN)];
+        polled.extend(unwanted.map(|end| PollFd::from_borrowed_fd(end, PollFlags::IN)));
+        let _ = poll(&mut polled, Some(&limit));
+        polled.get(1).is_some_and(|end| !end.revents().is_empty())
     };
     loop {
         if let Ok(Some(status)) = child.try_wait() {
@@ -175,10 +201,12 @@ fn end_of(child: &mut Child, until: Boottime) -> Option<ExitStatus> {
         if left.is_zero() {
             break;
         }
-        wait(left);
+        if wait(left, unwanted) {
+            break;
+        }
     }
     let _ = kill_process_group(pid, Signal::KILL);
-    wait(GRACE);
+    wait(GRACE, None);
     let _ = child.try_wait();
     None
 }
@@ -237,6 +265,19 @@ mod tests {
             }
             assert!(!lives(), "{pid} lives on");
         }
+    }
+
+    #[test]
+    fn one_that_nobody_wants_any_more_is_killed_at_once() {
+        let (end, ended) = std::os::unix::net::UnixStream::pair().unwrap();
+        let ends = std::thread::spawn(move || {
+            use rustix::fd::AsFd;
+            let until = Boottime::now().after(Duration::from_secs(60));
+            run_unless(program("sleep").arg("600"), b"", until, Some(ended.as_fd()))
+        });
+        drop(end);
+        let error = ends.join().unwrap().unwrap_err();
+        assert!(matches!(error, ProgramError::Unwanted { .. }), "{error}");
     }
 
     #[test]

@@ -26,7 +26,7 @@ fn what_is_installed_is_whole_and_installing_again_changes_nothing() {
     assert_eq!((first["written"].as_array().unwrap().len(), &first["enabled"]), (4, &false.into()));
     assert_eq!(install(root.path())["written"].as_array().unwrap().len(), 0);
     let hooks = root.path().join("etc/stillframe/hooks");
-    assert_eq!(std::fs::read_dir(&hooks).unwrap().count(), 8);
+    assert_eq!(std::fs::read_dir(&hooks).unwrap().count(), 12);
     for folder in [hooks.join("pre-mount.d"), root.path().join("etc/stillframe/mounts.d")] {
         assert_eq!(std::fs::metadata(folder).unwrap().permissions().mode() & 0o022, 0);
     }

@@ -25,8 +25,8 @@ pub use mount::{
 };
 pub use order::{AUDIENCE, MAX_FREEZE_MS, OrderError, OrderedVolume, SigningKey, WorkOrder};
 pub use report::{
-    FileSystemReport, FileSystemVerdict, Flush, Holds, HookReport, Phases, REPORT_LIMIT, Reason, Report,
-    SnapshotReport, ThirdLine, Verdict, VolumeNote,
+    FileSystemReport, FileSystemVerdict, Flush, Holds, Phases, REPORT_LIMIT, Reason, Report, SnapshotReport,
+    ThirdLine, Verdict, VolumeNote,
 };
 pub use signal::{FileSystem, Frozen, Ready, Signal};
 

@@ -4,7 +4,7 @@
 //! [`REPORT_LIMIT`] bytes. A larger one is printed twice: first without what went well and with
 //! `truncated: true`, then, on the next line, whole, for `GetCommandInvocation` to fetch.
 
-use crate::{InstanceId, JsonError, RunId, SnapshotId, VERSION, VolumeId, json};
+use crate::{InstanceId, JsonError, RanHook, RunId, SnapshotId, VERSION, VolumeId, json};
 use serde::{Deserialize, Serialize};
 
 /// Most bytes of the first line of stdout.
@@ -45,9 +45,9 @@ pub struct Report {
     /// What the flush before the freeze achieved.
     #[serde(default)]
     pub flush: Flush,
-    /// Hooks that ran.
+    /// Hooks that ran, before the freeze and after it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub hooks: Vec<HookReport>,
+    pub hooks: Vec<RanHook>,
     /// Pages that the worker had to read from a disk between the first FIFREEZE and the last FITHAW: none,
     /// or it might have waited for a disk that it held frozen. Absent when nothing was frozen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -118,7 +118,7 @@ pub enum Reason {
     /// The writers are too fast for the disk: so much was left to write that the freeze would have used up
     /// its time.
     FlushGaveUp,
-    /// A hook failed.
+    /// A hook before the freeze failed, took too long, or may not be run.
     HookFailed,
     /// FIFREEZE failed.
     FreezeFailed,
@@ -296,17 +296,6 @@ pub struct Flush {
     pub dirty_kib: u64,
 }
 
-/// One hook.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HookReport {
-    /// Its file name.
-    pub name: String,
-    /// Its exit code; absent when it had none (killed, not started).
-    pub exit: Option<i32>,
-    /// How long it ran, milliseconds.
-    pub ms: u64,
-}
-
 impl Report {
     /// A report of something that ended before anything was found out.
     #[must_use]
@@ -344,7 +333,7 @@ impl Report {
         brief.filesystems.retain(|fs| fs.verdict != FileSystemVerdict::Frozen);
         brief.snapshots.retain(|snapshot| !snapshot.frozen);
         brief.volumes.retain(|note| note.holds.hinders());
-        brief.hooks.retain(|hook| hook.exit != Some(0));
+        brief.hooks.retain(|hook| hook.error.is_some());
         while line(&brief).len() > REPORT_LIMIT {
             let shed = brief.volumes.pop().is_some()
                 || brief.hooks.pop().is_some()

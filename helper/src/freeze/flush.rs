@@ -14,6 +14,10 @@ const WORTH_PRIMING: Duration = Duration::from_millis(200);
 /// their time.
 pub const BUDGET: Duration = Duration::from_secs(120);
 
+/// The same for the rounds after the hooks: little was written since the rounds before them, and what a hook
+/// holds still waits.
+pub const BUDGET_AFTER_HOOKS: Duration = Duration::from_secs(20);
+
 /// How far a freeze goes, and what goes before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Approach {
@@ -32,6 +36,7 @@ pub struct Rounds {
     round_began: Boottime,
     last: Option<Duration>,
     longest: Duration,
+    budget: Duration,
     /// What the report says of them.
     pub report: Flush,
 }
@@ -54,15 +59,21 @@ impl Rounds {
     /// The first round begins. `max_freeze` runs from FIFREEZE's call on, and what a last round leaves to
     /// write is written within it: more than half of it is too much. `dirty_kib` is for the report.
     #[must_use]
-    pub fn begin(now: Boottime, max_freeze: Duration, dirty_kib: u64) -> Self {
+    pub fn begin(now: Boottime, max_freeze: Duration, budget: Duration, dirty_kib: u64) -> Self {
         let report = Flush { dirty_kib, ..Flush::default() };
-        Self { began: now, round_began: now, last: None, longest: max_freeze / 2, report }
+        Self { began: now, round_began: now, last: None, longest: max_freeze / 2, budget, report }
     }
 
     /// When the rounds must be over, even one that does not end.
     #[must_use]
     pub fn limit(&self) -> Boottime {
-        self.began.after(BUDGET)
+        self.began.after(self.budget)
+    }
+
+    /// Time for all rounds together.
+    #[must_use]
+    pub fn budget(&self) -> Duration {
+        self.budget
     }
 
     /// A round has ended.
@@ -75,7 +86,7 @@ impl Rounds {
         if took < SHORT {
             return Next::Freeze { prime: true };
         }
-        if shrank && now.since(self.began) < BUDGET {
+        if shrank && now.since(self.began) < self.budget {
             return Next::Again;
         }
         self.report.gave_up = true;
@@ -97,7 +108,7 @@ mod tests {
     /// Plays rounds of these lengths in milliseconds; what came out, and the report.
     fn play(rounds: &[u64]) -> (Next, Flush) {
         let mut now = Boottime::from_nanos(7_000_000_000);
-        let mut flush = Rounds::begin(now, Duration::from_secs(10), 7);
+        let mut flush = Rounds::begin(now, Duration::from_secs(10), BUDGET, 7);
         let mut next = Next::Again;
         for ms in rounds {
             assert_eq!(next, Next::Again, "a round after the last");
@@ -149,7 +160,7 @@ mod tests {
     #[test]
     fn a_round_that_does_not_end_is_told_of() {
         let now = Boottime::from_nanos(7_000_000_000);
-        let mut flush = Rounds::begin(now, Duration::from_secs(10), 0);
+        let mut flush = Rounds::begin(now, Duration::from_secs(10), BUDGET, 0);
         assert_eq!(flush.limit(), now.after(BUDGET));
         flush.cut_short(flush.limit());
         assert_eq!(flush.report, Flush { rounds: 1, last_us: 120_000_000, gave_up: true, dirty_kib: 0 });

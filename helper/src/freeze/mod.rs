@@ -2,6 +2,7 @@
 //! [`guardian`] and its `watch` see to it that nothing stays frozen, and this file does what comes
 //! before: it reads the order, finds the file systems, and refuses what cannot be done.
 
+mod around;
 mod ask;
 pub mod expedite;
 pub mod flush;
@@ -16,10 +17,12 @@ mod words;
 pub mod worker;
 
 use crate::clock::Boottime;
+use crate::hooks::HookError;
 use crate::run_dir::{Holder, Lease, Leased, RunDir, RunDirError};
 use crate::third_line::ThirdLine;
 use crate::volumes::{self, Inventory, InventoryError, Judgement, Kept, OpenError, ResolveError, Target};
 use crate::{describe, say, sys, thaw};
+use around::Around;
 use expedite::Expedite;
 use flush::Approach;
 use guardian::{Guardian, GuardianError};
@@ -71,6 +74,9 @@ pub enum PrepareError {
     /// A file system takes no writes.
     #[error("the file system at {0} takes no writes: another process has frozen it, or its disk hangs")]
     Foreign(String),
+    /// A hook may not be run.
+    #[error(transparent)]
+    Hook(#[from] HookError),
     /// There would be nobody to watch.
     #[error(transparent)]
     Guardian(#[from] GuardianError),
@@ -90,6 +96,7 @@ impl PrepareError {
             Self::Resolve(_) => Reason::SpansOtherVolume,
             Self::NothingToFreeze { .. } => Reason::NothingToFreeze,
             Self::Foreign(_) => Reason::ForeignFreeze,
+            Self::Hook(_) => Reason::HookFailed,
             Self::Guardian(GuardianError::Lost | GuardianError::Silent) => Reason::GuardianLost,
             Self::RunDir(_) | Self::LeftFrozen(_) | Self::Inventory(_) | Self::Open(_) => Reason::Internal,
             Self::Guardian(GuardianError::Start(_)) | Self::System(_) => Reason::Internal,
@@ -128,6 +135,8 @@ pub struct Prepared {
     pub expedite: Option<Expedite>,
     /// How far it goes.
     pub approach: Approach,
+    /// The hooks before and after.
+    pub around: Around,
 }
 
 impl Prepared {
@@ -242,15 +251,17 @@ fn prepare(order: WorkOrder, token: &str, approach: Approach) -> Result<Prepared
         return Err(PrepareError::NothingToFreeze { notes, filesystems: left_alone.collect() });
     }
     let kept: Arc<[Kept]> = targets.iter().map(Kept::open).collect::<Result<Vec<_>, _>>()?.into();
+    let approach = if order.rehearse { Approach::Rehearsal } else { approach };
+    let rehearsal = approach == Approach::Rehearsal;
+    let around = Around::find(Path::new("/"), &order, &targets, &kept, &members, rehearsal)?;
     let stuck = without_writes(&kept)?;
     if let Some(stuck) = stuck.iter().find_map(|n| kept.get(*n)) {
         return Err(PrepareError::Foreign(stuck.mount_point.display().to_string()));
     }
     let expedite = if order.expedite_rcu { expedited() } else { None };
     let ledger = Ledger::share(targets.len())?;
-    let approach = if order.rehearse { Approach::Rehearsal } else { approach };
     let token = token.to_owned();
-    Ok(Prepared { order, token, targets, kept, members, notes, ledger, run_dir, expedite, approach })
+    Ok(Prepared { order, token, targets, kept, members, notes, ledger, run_dir, expedite, approach, around })
 }
 
 /// The grace periods' setting. A kernel without it freezes a little more slowly, and as safely.

@@ -8,7 +8,7 @@ use crate::clock::Boottime;
 use crate::volumes::{Judgement, Target, judge_target};
 use rustix::io::Errno;
 use stillframe_wire::{
-    CutSnapshot, FileSystemReport, FileSystemVerdict, Flush, Phases, Reason, Report, SnapshotReport,
+    CutSnapshot, FileSystemReport, FileSystemVerdict, Flush, Phases, RanHook, Reason, Report, SnapshotReport,
     ThirdLine, Verdict, VolumeId,
 };
 
@@ -19,6 +19,8 @@ pub(super) struct Record {
     pub(super) error: Option<String>,
     /// The flush so far.
     pub(super) flush: Flush,
+    /// The hooks that ran before.
+    pub(super) hooks: Vec<RanHook>,
     /// What FROZEN's answer named.
     pub(super) snapshots: Vec<CutSnapshot>,
     /// Who would thaw if worker and guardian died together.
@@ -60,6 +62,7 @@ impl Record {
         Self {
             error: None,
             flush: Flush::default(),
+            hooks: Vec::new(),
             snapshots: Vec::new(),
             third_line: None,
             faults_before: None,
@@ -115,6 +118,7 @@ impl Record {
         match before {
             Phase::Ready | Phase::Again { .. } => phases.ready_us += took,
             Phase::Flush => phases.flush_us += took,
+            Phase::Hooks => phases.hooks_us += took,
             Phase::Prime => phases.prime_us += took,
             Phase::Cut => phases.signal_us += took,
             // Told by the calls themselves.
@@ -160,6 +164,7 @@ pub(super) fn write(prepared: &Prepared, state: &State, record: &Record) -> Repo
     report.error = record.error.clone().filter(|_| report.verdict != Verdict::Consistent);
     report.phases = record.phases();
     report.flush = record.flush;
+    report.hooks.clone_from(&record.hooks);
     report.major_faults = record.major_faults;
     report.third_line = record.third_line;
     report.filesystems = filesystems(prepared, state, record);

@@ -3,9 +3,9 @@
 //! deadlines come in as events.
 //!
 //! ```text
-//! Ready -> Flush -> [Again] -> [Prime] -> Freeze -> Sync -> Cut -> Thaw -> Over
-//!   any failure before the first freeze, and a rehearsal after Flush ---------^
-//!   any failure from Prime on --------------------------------------> Thaw --^
+//! Ready -> Flush -> [Hooks -> Flush] -> [Again] -> [Prime] -> Freeze -> Sync -> Cut -> Thaw -> Over
+//!   any failure before the first freeze, and a rehearsal after its last Flush -----------------^
+//!   any failure from Prime on ---------------------------------------------------------> Thaw --^
 //! ```
 //!
 //! Promise 1 in this table: `Over` is reached only when no file system is frozen by us, or when its
@@ -29,17 +29,20 @@ pub struct State {
     pub begun: bool,
     /// Whether it ends before anything is frozen.
     pub rehearsal: bool,
+    /// Whether hooks have yet to run before the freeze. They run when most is flushed, so that what they hold
+    /// still is held for the shortest time, and what they write is flushed after them.
+    pub hooks: bool,
 }
 
 impl State {
     /// The beginning, with the levels of the file systems to be frozen, and what to do first. A `rehearsal`
-    /// goes no further than the flush.
+    /// goes no further than the flush; `hooks` is whether there are any.
     #[must_use]
-    pub fn begin(levels: &[usize], rehearsal: bool) -> (Self, Vec<Effect>) {
+    pub fn begin(levels: &[usize], rehearsal: bool, hooks: bool) -> (Self, Vec<Effect>) {
         let member = |&level: &usize| Member { level, standing: Standing::Free, fault: None };
         let members = levels.iter().map(member).collect();
         (
-            Self { phase: Phase::Ready, members, cause: None, cut: false, begun: false, rehearsal },
+            Self { phase: Phase::Ready, members, cause: None, cut: false, begun: false, rehearsal, hooks },
             vec![Effect::SignalReady],
         )
     }
@@ -72,6 +75,12 @@ pub fn step(mut state: State, event: Event) -> Result<(State, Vec<Effect>), Ille
 
         (Phase::Ready, Event::Accepted) => state.enter(Phase::Flush, vec![Effect::Flush]),
         (Phase::Ready | Phase::Again { .. }, Event::Rejected(reason)) => state.end(reason),
+        (Phase::Flush, Event::Flushed { .. }) if state.hooks => {
+            state.hooks = false;
+            state.enter(Phase::Hooks, vec![Effect::RunHooks])
+        }
+        (Phase::Hooks, Event::HooksRan) => state.enter(Phase::Flush, vec![Effect::Flush]),
+        (Phase::Hooks, Event::HookFailed) => state.end(Reason::HookFailed),
         (Phase::Flush, Event::Flushed { .. }) if state.rehearsal => {
             state.enter(Phase::Over, vec![Effect::Finish])
         }
@@ -145,7 +154,9 @@ pub fn step(mut state: State, event: Event) -> Result<(State, Vec<Effect>), Ille
             state.retreat()
         }
 
-        (Phase::Ready | Phase::Flush | Phase::Again { .. }, Event::Stop(reason)) => state.end(reason),
+        (Phase::Ready | Phase::Flush | Phase::Hooks | Phase::Again { .. }, Event::Stop(reason)) => {
+            state.end(reason)
+        }
         (Phase::Prime | Phase::Freeze | Phase::Sync | Phase::Cut, Event::Stop(reason)) => {
             state.cause = state.cause.or(Some(reason));
             state.retreat()

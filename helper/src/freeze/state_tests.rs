@@ -11,6 +11,8 @@ fn events(n: usize) -> Vec<Event> {
         Event::Flushed { prime: true, stale: true },
         Event::FlushFailed,
         Event::FlushGaveUp,
+        Event::HooksRan,
+        Event::HookFailed,
         Event::Armed,
         Event::Primed(n),
         Event::Froze(n),
@@ -37,13 +39,14 @@ fn state(phase: Phase, standing: Standing) -> State {
         cut: false,
         begun,
         rehearsal: false,
+        hooks: false,
     }
 }
 
 /// The whole table for one file system: where it stands, what happens, where it goes, what is done.
 /// A pair that is not here is illegal.
 fn table() -> Vec<(Phase, Standing, Event, Phase, Vec<Effect>)> {
-    use Phase::{Again, Cut, Flush, Freeze, Over, Prime, Ready, Sync, Thaw};
+    use Phase::{Again, Cut, Flush, Freeze, Hooks, Over, Prime, Ready, Sync, Thaw};
     use Standing::{Free, Freezing, Frozen, Primed, Priming, Synced, Syncing, Thawing};
     let stops = |phase: Phase, standing: Standing, to: Phase, effect: Option<Effect>| {
         [Reason::Deadline, Reason::GuardianLost].map(move |reason| {
@@ -62,6 +65,8 @@ fn table() -> Vec<(Phase, Standing, Event, Phase, Vec<Effect>)> {
         (Flush, Free, Event::Flushed { prime: true, stale: true }, again, vec![Effect::SignalReady]),
         (Flush, Free, Event::FlushFailed, Over, finish()),
         (Flush, Free, Event::FlushGaveUp, Over, finish()),
+        (Hooks, Free, Event::HooksRan, Flush, vec![Effect::Flush]),
+        (Hooks, Free, Event::HookFailed, Over, finish()),
         (again, Free, Event::Accepted, Prime, vec![Effect::Arm]),
         (again, Free, unreachable, Over, finish()),
         (unprimed, Free, Event::Accepted, Freeze, vec![Effect::Arm]),
@@ -89,7 +94,7 @@ fn table() -> Vec<(Phase, Standing, Event, Phase, Vec<Effect>)> {
         (Thaw, Syncing, Event::Synced(0), Thaw, vec![Effect::Thaw(0)]),
         (Thaw, Syncing, Event::SyncFailed(0), Thaw, vec![Effect::Thaw(0)]),
     ];
-    for (phase, standing) in [(Ready, Free), (Flush, Free), (again, Free), (unprimed, Free)] {
+    for (phase, standing) in [(Ready, Free), (Flush, Free), (Hooks, Free), (again, Free), (unprimed, Free)] {
         table.extend(stops(phase, standing, Over, Some(Effect::Finish)));
     }
     table.extend(stops(Prime, Free, Over, Some(Effect::Finish)));
@@ -177,7 +182,7 @@ fn a_guardian_lost_during_the_thaw_breaks_the_proof_and_a_deadline_does_not() {
 
 #[test]
 fn a_type_without_freeze_goes_along_unfrozen() {
-    let (mut state, _) = State::begin(&[0, 0], false);
+    let (mut state, _) = State::begin(&[0, 0], false, false);
     state.phase = Phase::Freeze;
     let (state, effects) = step(state, Event::Armed).unwrap();
     assert_eq!(effects, [Effect::Freeze(0), Effect::Freeze(1)]);
@@ -190,7 +195,7 @@ fn a_type_without_freeze_goes_along_unfrozen() {
 
 #[test]
 fn levels_are_frozen_upwards_and_thawed_downwards() {
-    let (mut state, _) = State::begin(&[1, 0], false);
+    let (mut state, _) = State::begin(&[1, 0], false, false);
     state.phase = Phase::Freeze;
     let mut order = Vec::new();
     let mut events = vec![Event::Armed];
@@ -231,6 +236,22 @@ fn a_rehearsal_ends_where_the_freeze_would_begin() {
 }
 
 #[test]
+fn hooks_run_once_between_two_flushes_and_before_anything_is_frozen() {
+    for (rehearsal, end) in [(false, Phase::Prime), (true, Phase::Over)] {
+        let flushed = Event::Flushed { prime: true, stale: false };
+        let due = State { hooks: true, rehearsal, ..state(Phase::Flush, Standing::Free) };
+        let (running, effects) = step(due, flushed).unwrap();
+        assert_eq!((running.phase, effects), (Phase::Hooks, vec![Effect::RunHooks]));
+        assert!(running.is_untouched() && !running.begun);
+        let (failed, _) = step(running.clone(), Event::HookFailed).unwrap();
+        assert_eq!((failed.phase, failed.cause), (Phase::Over, Some(Reason::HookFailed)));
+        let (again, effects) = step(running, Event::HooksRan).unwrap();
+        assert_eq!((again.phase, effects), (Phase::Flush, vec![Effect::Flush]));
+        assert_eq!(step(again, flushed).unwrap().0.phase, end);
+    }
+}
+
+#[test]
 fn what_hangs_is_told_from_what_moves() {
     let two = |first, second| {
         let mut state = state(Phase::Thaw, first);
@@ -260,18 +281,29 @@ struct World {
     thawed_before_cut: bool,
     /// Whether any ioctl was asked for.
     touched: bool,
+    /// Whether hooks ran after that.
+    hooks_late: bool,
 }
 
 impl World {
-    fn new(levels: &[usize], rehearsal: bool) -> Self {
-        let (state, pending) = State::begin(levels, rehearsal);
+    fn new(levels: &[usize], rehearsal: bool, hooks: bool) -> Self {
+        let (state, pending) = State::begin(levels, rehearsal, hooks);
         let frozen = vec![false; levels.len()];
-        Self { state, pending, frozen, enclosed: false, thawed_before_cut: false, touched: false }
+        Self {
+            state,
+            pending,
+            frozen,
+            enclosed: false,
+            thawed_before_cut: false,
+            touched: false,
+            hooks_late: false,
+        }
     }
 
     fn happens(&mut self, event: Event) {
         let (state, effects) = step(self.state.clone(), event).unwrap_or_else(|illegal| panic!("{illegal}"));
         self.state = state;
+        self.hooks_late |= self.touched && effects.contains(&Effect::RunHooks);
         self.touched |=
             effects.iter().any(|effect| matches!(effect, Effect::Arm | Effect::Prime(_) | Effect::Freeze(_)));
         self.pending.extend(effects.into_iter().filter(|effect| *effect != Effect::Finish));
@@ -280,6 +312,7 @@ impl World {
         self.pending.retain(|effect| match effect {
             Effect::SignalReady => matches!(phase, Phase::Ready | Phase::Again { .. }),
             Effect::Flush => phase == Phase::Flush,
+            Effect::RunHooks => phase == Phase::Hooks,
             Effect::SignalFrozen => phase == Phase::Cut,
             Effect::Arm => matches!(phase, Phase::Prime | Phase::Freeze),
             _ => true,
@@ -295,6 +328,8 @@ impl World {
             Effect::Flush if luck < 10 => Event::FlushFailed,
             Effect::Flush if luck < 20 => Event::FlushGaveUp,
             Effect::Flush => Event::Flushed { prime: luck.is_multiple_of(2), stale: luck.is_multiple_of(3) },
+            Effect::RunHooks if bad => Event::HookFailed,
+            Effect::RunHooks => Event::HooksRan,
             Effect::Arm if bad => Event::Stop(Reason::GuardianLost),
             Effect::Arm => Event::Armed,
             Effect::Prime(n) if bad => Event::Refused(n, Fault::Foreign),
@@ -340,8 +375,9 @@ proptest! {
         levels in proptest::collection::vec(0_usize..3, 1..5),
         moves in proptest::collection::vec((any::<u8>(), any::<u8>(), any::<u8>()), 0..80),
         rehearsal in proptest::bool::weighted(0.1),
+        hooks in any::<bool>(),
     ) {
-        let mut world = World::new(&levels, rehearsal);
+        let mut world = World::new(&levels, rehearsal, hooks);
         for (which, luck, stop) in moves {
             if world.state.phase == Phase::Over {
                 break;
@@ -371,6 +407,8 @@ proptest! {
             world.ends(effect, 255);
         }
         prop_assert_eq!(world.state.phase, Phase::Over);
+        prop_assert!(!world.hooks_late, "a hook ran after the first ioctl was asked for");
+        prop_assert!(!world.touched || !world.state.hooks, "a freeze was begun without its hooks");
         if rehearsal {
             prop_assert!(!world.touched && !world.state.begun && !world.state.is_proved());
         }

@@ -10,6 +10,8 @@ pub enum Phase {
     Ready,
     /// Dirty data is being written.
     Flush,
+    /// The hooks before the freeze run.
+    Hooks,
     /// READY was sent again, because the flush took long.
     Again {
         /// Whether a prime comes next.
@@ -112,6 +114,10 @@ pub enum Event {
     FlushFailed,
     /// So much is left to write, round after round, that a freeze would use up its time with it.
     FlushGaveUp,
+    /// Every hook before the freeze ran well.
+    HooksRan,
+    /// One did not.
+    HookFailed,
     /// The guardian watches, and its deadline is set.
     Armed,
     /// The file system was frozen and thawed.
@@ -143,6 +149,8 @@ pub enum Effect {
     SignalReady,
     /// Flush, round by round.
     Flush,
+    /// Run the hooks that come before the freeze.
+    RunHooks,
     /// Give the guardian a new deadline.
     Arm,
     /// Freeze this file system and thaw it at once.

@@ -43,8 +43,8 @@ fn is_root() -> bool {
 #[test]
 fn every_event_has_a_name_of_its_own() {
     let names: std::collections::BTreeSet<_> = Event::ALL.iter().map(|event| event.name()).collect();
-    assert_eq!(names.len(), 8);
-    assert_eq!(names.iter().filter(|name| name.starts_with("pre-")).count(), 4);
+    assert_eq!(names.len(), 12);
+    assert_eq!(names.iter().filter(|name| name.starts_with("pre-")).count(), 6);
 }
 
 #[test]

@@ -9,9 +9,11 @@ use crate::clock::Boottime;
 use crate::programs::{self, ProgramError};
 use crate::trusted::{self, NotTrusted};
 use crate::{describe, say};
+use rustix::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 use stillframe_wire::{MountSpec, RanHook};
 
@@ -39,11 +41,19 @@ pub enum Event {
     PreUnmount,
     /// After each unmount.
     PostUnmount,
+    /// Before a freeze.
+    PreSnapshots,
+    /// After its last thaw.
+    PostSnapshots,
+    /// Before a freeze, for each file system that is to be frozen.
+    PreSnapshot,
+    /// After its last thaw, for each of them.
+    PostSnapshot,
 }
 
 impl Event {
-    /// All of them. A freeze runs none: a folder for its hooks that nothing runs would be a trap.
-    pub const ALL: [Self; 8] = [
+    /// All of them.
+    pub const ALL: [Self; 12] = [
         Self::PreMounts,
         Self::PostMounts,
         Self::PreMount,
@@ -52,6 +62,10 @@ impl Event {
         Self::PostUnmounts,
         Self::PreUnmount,
         Self::PostUnmount,
+        Self::PreSnapshots,
+        Self::PostSnapshots,
+        Self::PreSnapshot,
+        Self::PostSnapshot,
     ];
 
     /// Its name, and that of its folder before `.d`.
@@ -66,6 +80,10 @@ impl Event {
             Self::PostUnmounts => "post-unmounts",
             Self::PreUnmount => "pre-unmount",
             Self::PostUnmount => "post-unmount",
+            Self::PreSnapshots => "pre-snapshots",
+            Self::PostSnapshots => "post-snapshots",
+            Self::PreSnapshot => "pre-snapshot",
+            Self::PostSnapshot => "post-snapshot",
         }
     }
 }
@@ -143,13 +161,20 @@ impl Facts {
 pub struct Hooks {
     root: PathBuf,
     on: bool,
+    unwanted: Option<Arc<OwnedFd>>,
 }
 
 impl Hooks {
     /// Those below `root` (`/` on a machine); none at all when they are off.
     #[must_use]
     pub fn new(root: &Path, on: bool) -> Self {
-        Self { root: root.to_owned(), on }
+        Self { root: root.to_owned(), on, unwanted: None }
+    }
+
+    /// The same, each killed when the other end of `unwanted` closes.
+    #[must_use]
+    pub fn unless(self, unwanted: Arc<OwnedFd>) -> Self {
+        Self { unwanted: Some(unwanted), ..self }
     }
 
     /// Whether every hook of these events may be run.
@@ -209,7 +234,7 @@ impl Hooks {
         ran: &mut Vec<RanHook>,
     ) -> Result<(), HookError> {
         for hook in self.of(event)? {
-            let one = run(event, &hook, facts, until);
+            let one = self.run(event, &hook, facts, until);
             let failed = one.error.clone().map(|why| (one.name.clone(), why));
             ran.push(one);
             if let Some((name, why)) = failed {
@@ -227,7 +252,7 @@ impl Hooks {
         };
         let mut failed = Vec::new();
         for hook in hooks {
-            let one = run(event, &hook, facts, until);
+            let one = self.run(event, &hook, facts, until);
             if let Some(why) = &one.error {
                 let name = one.name.clone();
                 failed.push(HookError::Failed { event: event.name(), name, why: why.clone() }.to_string());
@@ -236,29 +261,38 @@ impl Hooks {
         }
         failed
     }
-}
 
-fn run(event: Event, hook: &Path, facts: &Facts, until: Boottime) -> RanHook {
-    let began = Boottime::now();
-    let name = hook.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-    let mut command = Command::new(hook);
-    command.env_clear().env("PATH", programs::PATH).env("LC_ALL", "C").env("STILLFRAME_HOOK", event.name());
-    command.current_dir("/");
-    facts.put(&mut command);
-    let ran = programs::run(&mut command, until.min(began.after(LIMIT)));
-    let ms = Boottime::now().since(began).as_millis().try_into().unwrap_or(u64::MAX);
-    if let Ok(ran) = &ran {
-        for line in ran.stdout.lines().chain(ran.stderr.lines()) {
-            say(&format!("{}/{name}: {line}", event.name()));
+    fn run(&self, event: Event, hook: &Path, facts: &Facts, until: Boottime) -> RanHook {
+        let began = Boottime::now();
+        let name = hook.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        let mut command = Command::new(hook);
+        command
+            .env_clear()
+            .env("PATH", programs::PATH)
+            .env("LC_ALL", "C")
+            .env("STILLFRAME_HOOK", event.name());
+        command.current_dir("/");
+        facts.put(&mut command);
+        let ran = programs::run_unless(
+            &mut command,
+            b"",
+            until.min(began.after(LIMIT)),
+            self.unwanted.as_ref().map(|end| end.as_fd()),
+        );
+        let ms = Boottime::now().since(began).as_millis().try_into().unwrap_or(u64::MAX);
+        if let Ok(ran) = &ran {
+            for line in ran.stdout.lines().chain(ran.stderr.lines()) {
+                say(&format!("{}/{name}: {line}", event.name()));
+            }
         }
+        let exit = ran.as_ref().ok().and_then(programs::Ran::code);
+        let error = match ran.and_then(|ran| ran.ended_with(&[0])) {
+            Ok(_) => None,
+            Err(ProgramError::Failed { status, words, .. }) => Some(format!("{status}: {words}")),
+            Err(error) => Some(describe(&error)),
+        };
+        RanHook { event: event.name().to_owned(), name, exit, ms, error }
     }
-    let exit = ran.as_ref().ok().and_then(programs::Ran::code);
-    let error = match ran.and_then(|ran| ran.ended_with(&[0])) {
-        Ok(_) => None,
-        Err(ProgramError::Failed { status, words, .. }) => Some(format!("{status}: {words}")),
-        Err(error) => Some(describe(&error)),
-    };
-    RanHook { event: event.name().to_owned(), name, exit, ms, error }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The worker's flush: rounds of `syncfs` by all threads, until [`Rounds`] says what comes next.
 
 use super::super::ask;
-use super::super::flush::{Approach, BUDGET, Next, Rounds};
+use super::super::flush::{Approach, BUDGET, BUDGET_AFTER_HOOKS, Next, Rounds};
 use super::super::state::{Event, Fault, Phase};
 use super::super::threads::{Done, Task};
 use super::Worker;
@@ -13,11 +13,13 @@ impl Worker<'_> {
     /// Begins the first round, with a limit for all of them; a plain freeze has none.
     pub(super) fn begin_flush(&mut self) {
         if self.prepared.approach == Approach::Plain {
-            self.events.push_back(Event::Flushed { prime: false, stale: false });
+            let stale = Boottime::now().since(self.ready_at) > ask::READY_KEEPS;
+            self.events.push_back(Event::Flushed { prime: false, stale });
             return;
         }
         let max_freeze = Duration::from_millis(self.prepared.order.max_freeze_ms);
-        let rounds = Rounds::begin(Boottime::now(), max_freeze, dirty_kib());
+        let budget = if self.hooks_begun { BUDGET_AFTER_HOOKS } else { BUDGET };
+        let rounds = Rounds::begin(Boottime::now(), max_freeze, budget, dirty_kib());
         if let Err(error) = self.alarm.set(Some(rounds.limit())) {
             say(&format!("failed to set a limit to the flush: {error}; going on without"));
         }
@@ -75,8 +77,9 @@ impl Worker<'_> {
         if let Some(rounds) = self.flush.as_mut() {
             rounds.cut_short(Boottime::now());
             self.record.flush = rounds.report;
+            let budget = rounds.budget();
+            self.record.fault(|| format!("the flush was not over within {} s", budget.as_secs()));
         }
-        self.record.fault(|| format!("the flush was not over within {} s", BUDGET.as_secs()));
         Event::FlushGaveUp
     }
 }

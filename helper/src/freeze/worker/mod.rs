@@ -1,12 +1,14 @@
 //! The worker: executes the protocol's effects and turns what happens into its events. What follows
 //! from what is [`state`](super::state)'s; how it went is written down for the report.
 //!
-//! The flush, which comes before anything is frozen, is in `flushing`.
+//! The flush and the hooks, which come before anything is frozen, are in `flushing` and `hooks`.
 //!
 //! From the first FIFREEZE to the last FITHAW it opens no file, starts no thread, writes no log.
 
 mod flushing;
+mod hooks;
 
+use super::around::Running;
 use super::ask::{self, Call};
 use super::flush::Rounds;
 use super::guardian::{Attached, Guardian};
@@ -46,6 +48,10 @@ pub struct Worker<'a> {
     signaller: Option<Signaller>,
     ready_at: Boottime,
     flush: Option<Rounds>,
+    /// The hooks before the freeze, while they run.
+    hooks: Option<Running>,
+    /// Whether any of them was begun: then those after it run, too.
+    hooks_begun: bool,
     /// How many threads have yet to end the flush round.
     flushing: usize,
     has_lease: bool,
@@ -69,7 +75,8 @@ impl<'a> Worker<'a> {
         publish: &'a dyn Fn(&Report),
     ) -> Result<Self, std::io::Error> {
         let threads = Threads::start(&prepared.kept, prepared.ledger)?;
-        let (state, first) = State::begin(&prepared.levels(), prepared.is_rehearsal());
+        let (state, first) =
+            State::begin(&prepared.levels(), prepared.is_rehearsal(), prepared.around.is_any());
         let alarm = Alarm::new()?;
         let mut worker = Self {
             guardian: guardian.attach().map_err(std::io::Error::other)?,
@@ -86,6 +93,8 @@ impl<'a> Worker<'a> {
             signaller: None,
             ready_at: Boottime::default(),
             flush: None,
+            hooks: None,
+            hooks_begun: false,
             flushing: 0,
             has_lease: false,
             record: Record::new(&prepared, resolve_us),
@@ -189,6 +198,7 @@ impl<'a> Worker<'a> {
                     self.signaller = signaller.or(self.signaller.take());
                     Some(self.on_answer(answer))
                 }
+                () = hooks_over(&mut self.hooks) => Some(self.on_hooks()),
                 () = tokio::time::sleep(LAST_WORDS), if self.hangs_too_late() => {
                     let report = self.report();
                     self.publish(&report);
@@ -215,6 +225,7 @@ impl<'a> Worker<'a> {
         set_phase(match self.state.phase {
             Phase::Ready | Phase::Again { .. } => c"sf:ready",
             Phase::Flush => c"sf:flush",
+            Phase::Hooks => c"sf:hooks",
             Phase::Prime => c"sf:prime",
             Phase::Freeze | Phase::Sync => c"sf:freeze",
             Phase::Cut => c"sf:frozen",
@@ -239,6 +250,9 @@ impl<'a> Worker<'a> {
         if !matches!(phase, Phase::Ready | Phase::Again { .. } | Phase::Cut) {
             self.call = None;
         }
+        if before == Phase::Hooks {
+            self.end_hooks();
+        }
         if phase == Phase::Thaw {
             self.threads.prime_together(0);
         }
@@ -255,6 +269,7 @@ impl<'a> Worker<'a> {
                 }
                 self.begin_flush();
             }
+            Effect::RunHooks => self.begin_hooks(),
             Effect::Prime(m) => self.give(m, Task::Prime),
             Effect::Freeze(m) => {
                 self.record.window_opens(sys::major_faults());
@@ -377,7 +392,7 @@ impl<'a> Worker<'a> {
 
     /// Everything is thawed, as far as the kernel says: lets the guardian go and writes the report.
     fn finish(mut self) -> Report {
-        let report = self.report();
+        let mut report = self.report();
         sys::run_first(false);
         if let Some(expedite) = &self.prepared.expedite {
             expedite.off(self.prepared.ledger);
@@ -394,11 +409,20 @@ impl<'a> Worker<'a> {
             }
         }
         // Otherwise guardian and third line try on when this process has ended, and the lease stays.
+        self.hooks_after(&mut report);
         if let Some(error) = &report.error {
             say(error);
         }
         self.publish(&report);
         report
+    }
+}
+
+/// Returns when the hooks are over; never, while there are none.
+async fn hooks_over(hooks: &mut Option<Running>) {
+    match hooks {
+        Some(hooks) => hooks.over().await,
+        None => std::future::pending().await,
     }
 }
 
