@@ -87,8 +87,14 @@ resource "aws_cloudwatch_event_target" "copy" {
   rule      = aws_cloudwatch_event_rule.snapshots_complete[0].name
   target_id = "copy"
   arn       = aws_lambda_function.this["backup"].arn
-  input     = jsonencode(merge(local.daily_policy, { action = "copy" }))
 
+  # The schedule's policy, and the event as it comes. It is no JSON before EventBridge has filled it in, and jsonencode
+  # would write its brackets as escapes.
+  input_transformer {
+    input_template = replace(
+      jsonencode(merge(local.daily_policy, { action = "copy", event = "EVENT" })), "\"EVENT\"", "<aws.events.event.json>"
+    )
+  }
   retry_policy {
     maximum_event_age_in_seconds = 3000
     maximum_retry_attempts       = 3

@@ -36,15 +36,15 @@ locals {
   }
 
   common = { STILLFRAME_PARAMETER_PREFIX = "/${var.prefix}" }
-  named = merge(local.common, {
-    STILLFRAME_DOCUMENT_PREFIX   = local.documents
-    STILLFRAME_METRICS_NAMESPACE = local.namespace
-  })
+  named  = merge(local.common, { STILLFRAME_DOCUMENT_PREFIX = local.documents })
   functions = {
     backup = {
       memory      = var.backup_memory
       timeout     = 900
-      environment = merge(local.named, { STILLFRAME_SIGNAL_FUNCTION = "${var.prefix}-signal" })
+      environment = merge(local.named, {
+        STILLFRAME_METRICS_NAMESPACE = local.namespace
+        STILLFRAME_SIGNAL_FUNCTION   = "${var.prefix}-signal"
+      })
     }
     signal = {
       memory      = 512
@@ -146,7 +146,7 @@ resource "aws_ssm_document" "this" {
   name            = "${local.documents}-${each.key}"
   document_type   = jsondecode(file("${path.module}/../documents/Stillframe-${each.key}.json")).schemaVersion == "2.2" ? "Command" : "Automation"
   document_format = "JSON"
-  content         = file("${path.module}/../documents/Stillframe-${each.key}.json")
+  content         = replace(file("${path.module}/../documents/Stillframe-${each.key}.json"), "\"stillframe-restore\"", "\"${var.prefix}-restore\"")
   tags            = local.tags
 }
 

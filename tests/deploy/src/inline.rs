@@ -2,8 +2,8 @@
 //! Terraform module. A template that carries its documents deploys with plain CloudFormation too, and rights that
 //! are written once are evaluated once; that all of them say the same is tested.
 
-use crate::template::{Stack, Template, TemplateError};
 use serde_json::Value;
+use stack::template::{Stack, Template, TemplateError};
 use std::path::Path;
 
 const BEGIN: &str = "  # documents: begin\n";
@@ -81,6 +81,8 @@ fn resource(name: &str, text: &str) -> Result<String, InlineError> {
     let is_automation = document.get("schemaVersion").and_then(Value::as_str) == Some("0.3");
     let (kind, target) = if is_automation { ("Automation", "/") } else { ("Command", "/AWS::EC2::Instance") };
     let short = name.trim_start_matches("Stillframe-");
+    // What the stack calls its function, whatever the prefix.
+    let text = text.replace("\"stillframe-restore\"", "!Sub \"${Prefix}-restore\"");
     let content: String = text
         .lines()
         .map(|line| if line.is_empty() { "\n".to_owned() } else { format!("        {line}\n") })
@@ -144,8 +146,8 @@ pub fn policies(template: &Template) -> Result<Vec<(&'static str, String)>, Temp
             .replace(HOURS, "${oldest_restore_point_hours}")
             .replace(LONGEST, "${max_freeze_milliseconds}")
             .replace(PREFIX, "${prefix}")
-            .replace(crate::ACCOUNT, "${account}")
-            .replace(crate::REGION, "${region}")
+            .replace(stack::ACCOUNT, "${account}")
+            .replace(stack::REGION, "${region}")
             .replace("arn:aws:", "arn:${partition}:")
     };
     Ok(all.iter().map(|(name, policy)| (*name, filled_in(policy.as_ref().unwrap_or(&Value::Null)))).collect())

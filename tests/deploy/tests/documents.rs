@@ -2,7 +2,8 @@
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
-use deploy::{documents, infra, inline};
+use deploy::{documents, inline};
+use stack::infra;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
@@ -33,7 +34,7 @@ fn the_template_carries_the_documents_word_for_word() {
     let template = std::fs::read_to_string(infra().join("template.yaml")).unwrap();
     let fresh = inline::template(&template, &infra().join("documents")).unwrap();
     assert!(template == fresh, "run `cargo run -p deploy --bin inline-documents`");
-    let stack = deploy::template::Template::read(&template).unwrap().deployed(&[]).unwrap();
+    let stack = stack::template::Template::read(&template).unwrap().deployed(&[]).unwrap();
     for (name, text) in inline::documents(&infra().join("documents")).unwrap() {
         let logical = format!("{}Document", name.trim_start_matches("Stillframe-"));
         let document: serde_json::Value = serde_json::from_str(&text).unwrap();

@@ -3,9 +3,9 @@
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
-use deploy::infra;
 use rustix::fs::{FlockOperation, flock};
 use serde_json::Value;
+use stack::infra;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

@@ -2,11 +2,12 @@
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
-use deploy::infra;
-use deploy::parameters;
-use deploy::template::{Stack, Template};
 use serde_json::{Value, json};
-use stillframe_plan::Policy;
+use stack::infra;
+use stack::parameters;
+use stack::rule;
+use stack::template::{Stack, Template};
+use stillframe_plan::{Action, Event, Policy};
 
 fn template() -> Template {
     Template::read(&std::fs::read_to_string(infra().join("template.yaml")).unwrap()).unwrap()
@@ -94,14 +95,52 @@ fn the_policy_of_the_schedule_is_one_that_the_function_takes() {
         if parameters.contains(&("CopyKeepDaily", "30")) {
             assert_eq!(input["copy_to"], json!([{"region": "eu-west-1", "keep": {"daily": 30}}]));
             // The rule starts the same policy, to copy.
-            let copy = stack.property("SnapshotsComplete", "/Targets/0/Input").unwrap().as_str().unwrap();
-            let mut copy: Value = serde_json::from_str(copy).unwrap();
+            let target = stack.property("SnapshotsComplete", "/Targets/0").unwrap();
+            let mut copy: Value = serde_json::from_str(&rule::delivered(target, &json!({"id": 1}))).unwrap();
             assert_eq!(copy.as_object_mut().unwrap().remove("action"), Some(json!("copy")));
+            assert_eq!(copy.as_object_mut().unwrap().remove("event"), Some(json!({"id": 1})));
             assert_eq!(copy, input);
         } else {
             assert_eq!(input.get("copy_to"), None);
             assert!(!stack.resources.contains_key("SnapshotsComplete"));
         }
+    }
+}
+
+/// What EBS's guide shows of its event is what the rule is for, and what the rule makes of it is what the function
+/// reads: the policy, and which snapshots are complete where.
+#[test]
+fn what_the_rule_delivers_of_a_completed_set_is_what_the_function_reads() {
+    let event: Value = serde_json::from_str(include_str!("events/multi-volume-snapshots.json")).unwrap();
+    let stack = template().deployed(&[("CopyRegions", "eu-west-1")]).unwrap();
+    let pattern = stack.property("SnapshotsComplete", "/EventPattern").unwrap();
+    assert!(rule::matches(pattern, &event));
+    let mut failed = event.clone();
+    failed["detail"]["result"] = json!("failed");
+    assert!(!rule::matches(pattern, &failed), "nothing is complete");
+
+    let target = stack.property("SnapshotsComplete", "/Targets/0").unwrap();
+    let read = Event::read_text(rule::delivered(target, &event).as_bytes()).unwrap();
+    assert_eq!(read.policy.name, "daily");
+    let Action::Copy { completion: Some(completion) } = read.action else { panic!("{:?}", read.action) };
+    assert_eq!(completion.region, "us-east-1");
+    let snapshots: Vec<&str> = completion.snapshots.iter().map(|snapshot| snapshot.as_str()).collect();
+    assert_eq!(snapshots, ["snap-0123456789abcdef0", "snap-0123456789abcdef1"]);
+}
+
+#[test]
+fn the_automation_restores_with_the_stacks_own_function() {
+    for prefix in ["stillframe", "team-a"] {
+        let stack = template().deployed(&[("Prefix", prefix)]).unwrap();
+        let default = stack.property("RestoreDocument", "/Content/parameters/FunctionName/default").unwrap();
+        assert_eq!(default, stack.property("RestoreFunction", "/FunctionName").unwrap());
+        let pattern = stack
+            .property("RestoreDocument", "/Content/parameters/FunctionName/allowedPattern")
+            .unwrap()
+            .as_str()
+            .unwrap();
+        let pattern = fancy_regex::Regex::new(pattern).unwrap();
+        assert!(pattern.is_match(default.as_str().unwrap()).unwrap());
     }
 }
 

@@ -2,8 +2,9 @@
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
-use deploy::template::Template;
-use deploy::{infra, inline};
+use deploy::inline;
+use stack::infra;
+use stack::template::Template;
 
 fn read(name: &str) -> String {
     std::fs::read_to_string(infra().join(name)).unwrap_or_default()

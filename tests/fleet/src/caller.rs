@@ -1,8 +1,8 @@
 //! Who calls: read from the access key id in the request's signature. Signatures are not checked; every
 //! instance and every function environment gets a key of its own, so that a key is an identity.
 //!
-//! An instance may invoke the signal function and nothing else (promise 5). A key that was never given
-//! out is the operator's.
+//! Without a template an instance may invoke the signal function and nothing else (promise 5); with one, the
+//! roles decide ([`crate::rights`]). A key that was never given out is the operator's.
 
 use crate::random;
 use crate::sync::lock;
@@ -29,7 +29,7 @@ pub enum Caller {
 }
 
 impl Caller {
-    /// Whether the caller's role allows the operation; for `Invoke`, on that function.
+    /// Whether the caller may call the operation, where no template says more; for `Invoke`, on that function.
     #[must_use]
     pub fn may(&self, operation: &str, function: Option<&str>) -> bool {
         match self {

@@ -2,7 +2,7 @@
 //! far as those need; the AWS CLI and boto3 do the rest.
 
 use crate::machine::InstanceMounts;
-pub use crate::server::control_bodies::{BinRule, SetDeletions, SnapshotFile, SnapshotRecord, Time};
+pub use crate::server::control_bodies::{BinRule, Decided, SetDeletions, SnapshotFile, SnapshotRecord, Time};
 use crate::server::control_bodies::{Quiet, State};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -195,6 +195,22 @@ impl Client {
     pub fn remove_document(&self, name: &str) -> Result<(), ClientError> {
         let url = self.control(&format!("documents/{name}"));
         text(&url, received(&url, self.agent.delete(&url).call())?).map(drop)
+    }
+
+    /// What roles were asked about, and what they refused.
+    ///
+    /// # Errors
+    /// The region does not answer.
+    pub fn rights(&self) -> Result<Decided, ClientError> {
+        self.get("rights")
+    }
+
+    /// Has a schedule of the template fire.
+    ///
+    /// # Errors
+    /// There is none of the name, it is switched off, or its role does not allow it.
+    pub fn fire(&self, schedule: &str) -> Result<(), ClientError> {
+        self.post(&format!("schedules/{schedule}"), &json!({}))
     }
 
     /// Whether nothing is under way: no call, no invocation, no command.

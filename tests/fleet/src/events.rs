@@ -1,6 +1,6 @@
 //! EventBridge, as far as EC2 and EBS use it: when snapshots have completed or failed, or an instance has
-//! arrived in a state, the rules of the spec hand the event to a function. Like AWS's it is told once, at some
-//! time after, and to nobody if there is no rule.
+//! arrived in a state, the rules of the spec and of the template hand the event to a function. Like AWS's it
+//! is told once, at some time after, and to nobody if there is no rule.
 
 use crate::clock::iso;
 use crate::ec2::copies::ANY_VOLUME;
@@ -12,6 +12,7 @@ use crate::spec::RuleSpec;
 use crate::sync::lock;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
+use stack::rule;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,8 +32,10 @@ pub async fn tell(home: Arc<Region>) {
             let now = region.clock.now();
             let events = lock(&region.inventory).settled(&region.name, now);
             for event in events {
-                for rule in home.rules.iter().filter(|rule| rule.wants(&event)) {
-                    deliver(&home, rule, &event);
+                follow_spec(&home, &event);
+                // A template's rules are of one region, and see its events only.
+                if region.name == home.name {
+                    follow_template(&home, &event);
                 }
             }
         }
@@ -48,16 +51,30 @@ pub fn instance_arrived(home: &Arc<Region>, id: &str, state: InstanceState) {
         "detail-type": STATE_CHANGE, "time": iso(home.clock.now()), "region": home.name, "resources": [arn],
         "detail": {"instance-id": id, "state": state},
     });
-    for rule in home.rules.iter().filter(|rule| rule.wants(&event)) {
-        deliver(home, rule, &event);
+    follow_spec(home, &event);
+    follow_template(home, &event);
+}
+
+/// Hands an event to the functions of the spec's rules.
+fn follow_spec(home: &Arc<Region>, event: &Value) {
+    for rule in home.rules.iter().filter(|rule| rule.wants(event)) {
+        let Some(function) = lambda::named(&rule.function) else { continue };
+        let payload = rule.input.replace(EVENT, &event.to_string());
+        for _ in 0..rule.deliveries {
+            lambda::invoke_later(home, function, payload.clone().into_bytes(), lambda::request_id());
+        }
     }
 }
 
-fn deliver(home: &Arc<Region>, rule: &RuleSpec, event: &Value) {
-    let Some(function) = lambda::named(&rule.function) else { return };
-    let payload = rule.input.replace(EVENT, &event.to_string());
-    for _ in 0..rule.deliveries {
-        lambda::invoke_later(home, function, payload.clone().into_bytes(), lambda::request_id());
+/// Hands an event to the targets of the template's rules.
+fn follow_template(home: &Arc<Region>, event: &Value) {
+    for one in home.deployed_rules.iter().filter(|one| rule::matches(&one.pattern, event)) {
+        if one.is_permitted {
+            let payload = rule::delivered(&one.target, event).into_bytes();
+            lambda::invoke_later(home, one.function, payload, lambda::request_id());
+        } else {
+            tracing::warn!(rule = one.name, "the function has no permission for the rule");
+        }
     }
 }
 

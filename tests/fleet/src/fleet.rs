@@ -1,5 +1,6 @@
 //! A whole fleet: machines, region and listener, from a spec to the last clean-up.
 
+use crate::deployment::Deployment;
 use crate::diskless::Diskless;
 use crate::disks::{self, Disks};
 use crate::events;
@@ -36,6 +37,15 @@ pub enum FleetError {
     Latency(#[from] UnknownOperation),
 }
 
+/// The template that a fleet follows.
+#[derive(Debug)]
+pub struct DrivenBy {
+    /// What it says.
+    pub deployment: Deployment,
+    /// Whether its rules carry the region's events to the functions.
+    pub follows_rules: bool,
+}
+
 /// A fleet that serves. Ends well only through [`Fleet::shutdown`].
 pub struct Fleet {
     region: Arc<Region>,
@@ -49,7 +59,11 @@ impl Fleet {
     ///
     /// # Errors
     /// A step failed; nothing stays behind.
-    pub async fn start(spec: Spec, address: SocketAddr) -> Result<Self, FleetError> {
+    pub async fn start(
+        spec: Spec,
+        driven_by: Option<DrivenBy>,
+        address: SocketAddr,
+    ) -> Result<Self, FleetError> {
         let listen = |source| FleetError::Listen { address, source };
         let socket = TcpListener::bind(address).await.map_err(listen)?;
         let endpoint = format!("http://{}", socket.local_addr().map_err(listen)?);
@@ -57,9 +71,14 @@ impl Fleet {
         let (spec, machines) = tokio::task::spawn_blocking(move || machines(&spec).map(|made| (spec, made)))
             .await
             .map_err(|error| FleetError::OwnPath(io::Error::other(error)))??;
-        let region = Arc::new(Region::new(&spec, &endpoint, machines, Some(launcher))?);
+        let region = Region::new(&spec, &endpoint, machines, Some(launcher))?;
+        let region = Arc::new(match driven_by {
+            None => region,
+            Some(DrivenBy { deployment, follows_rules }) => region.deployed(deployment, follows_rules),
+        });
         let listener = server::listen(socket, server::router(Arc::clone(&region)));
-        let events = (!region.rules.is_empty()).then(|| tokio::spawn(events::tell(Arc::clone(&region))));
+        let has_rules = !region.rules.is_empty() || !region.deployed_rules.is_empty();
+        let events = has_rules.then(|| tokio::spawn(events::tell(Arc::clone(&region))));
         Ok(Self { region, listener, events })
     }
 

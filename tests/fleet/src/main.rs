@@ -2,13 +2,15 @@
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use fleet::fleet::Fleet;
+use fleet::deployment::Deployment;
+use fleet::fleet::{DrivenBy, Fleet};
 use fleet::lambda::launch;
 use fleet::spec::Spec;
 use fleet::{bench, demo, disks, verify, writer};
+use stack::Place;
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -30,6 +32,16 @@ enum Command {
         /// Where to listen; port 0 is any free one.
         #[arg(long, default_value = "127.0.0.1:0")]
         listen: SocketAddr,
+        /// A SAM template that says what the functions are called and may do, which documents and schedules there
+        /// are: `infra/template.yaml`. Its roles decide every call that functions and instances make.
+        #[arg(long)]
+        template: Option<PathBuf>,
+        /// A parameter of the template, as `NAME=VALUE`; again for more.
+        #[arg(long = "parameter", value_name = "NAME=VALUE", requires = "template")]
+        parameters: Vec<String>,
+        /// Has the template's rules carry events to the functions.
+        #[arg(long, requires = "template")]
+        follow_rules: bool,
     },
     /// Two instances, four volumes, some days: backup, skip, prune, verify.
     Demo {
@@ -113,7 +125,14 @@ const THREADS: usize = 16_384;
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
-        Command::Serve { spec, listen } => serve(&spec, listen),
+        Command::Serve { spec, listen, template, parameters, follow_rules } => {
+            Spec::load(&spec).map_err(Into::into).and_then(|spec| {
+                let deployment = template.map(|path| deployment(&spec, &path, &parameters)).transpose()?;
+                let driven_by =
+                    deployment.map(|deployment| DrivenBy { deployment, follows_rules: follow_rules });
+                serve(spec, driven_by, listen)
+            })
+        }
         Command::Demo { json } => kept(demo::run(json).map_err(Into::into)),
         Command::Bench(Bench::Freeze(options)) => bench::freeze::run(&options).map_err(Into::into),
         Command::Bench(Bench::Labels { runs, seed, json }) => {
@@ -148,7 +167,7 @@ fn kept(outcome: anyhow::Result<bool>) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn check(snapshot: &std::path::Path) -> anyhow::Result<()> {
+fn check(snapshot: &Path) -> anyhow::Result<()> {
     let found = verify::verify(snapshot);
     println!("{}", serde_json::to_string_pretty(&found).context("failed to print")?);
     anyhow::ensure!(found.is_consistent(), "{} is not consistent", snapshot.display());
@@ -165,14 +184,22 @@ fn sweep() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn serve(spec: &std::path::Path, listen: SocketAddr) -> anyhow::Result<()> {
+fn deployment(spec: &Spec, template: &Path, parameters: &[String]) -> anyhow::Result<Deployment> {
+    let place = Place { account: spec.account.clone(), region: spec.region.clone() };
+    let parameters = parameters.iter().map(|given| {
+        given.split_once('=').with_context(|| format!("{given}: a parameter is written NAME=VALUE"))
+    });
+    let parameters = parameters.collect::<anyhow::Result<Vec<_>>>()?;
+    Ok(Deployment::load(template, &place, &parameters)?)
+}
+
+fn serve(spec: Spec, driven_by: Option<DrivenBy>, listen: SocketAddr) -> anyhow::Result<()> {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into()),
         )
         .init();
-    let spec = Spec::load(spec)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(THREADS)
@@ -182,7 +209,7 @@ fn serve(spec: &std::path::Path, listen: SocketAddr) -> anyhow::Result<()> {
         // Before anything is made, so that a signal that comes early is not lost.
         let mut terminated = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
         let mut interrupted = signal(SignalKind::interrupt()).context("failed to listen for SIGINT")?;
-        let fleet = Fleet::start(spec, listen).await?;
+        let fleet = Fleet::start(spec, driven_by, listen).await?;
         let mut stdout = std::io::stdout();
         writeln!(stdout, "endpoint={}", fleet.endpoint())
             .and_then(|()| stdout.flush())

@@ -3,6 +3,7 @@
 
 use crate::client::Client;
 use rustix::process::{Pid, Signal, kill_process};
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -31,6 +32,17 @@ pub enum StartError {
     },
 }
 
+/// A template that drives a fleet.
+#[derive(Debug, Clone, Copy)]
+pub struct Template<'a> {
+    /// The file.
+    pub path: &'a Path,
+    /// Its parameters; the others have their defaults.
+    pub parameters: &'a [(&'a str, &'a str)],
+    /// Whether its rules carry the region's events to the functions.
+    pub follows_rules: bool,
+}
+
 /// How long a fleet may take to end: it unmounts, thaws and detaches.
 const END: Duration = Duration::from_secs(60);
 
@@ -55,6 +67,25 @@ impl FleetProcess {
     /// # Errors
     /// The program cannot be started, or ends before it is ready.
     pub fn start_in(program: &Path, spec: &str, dir: &Path) -> Result<Self, StartError> {
+        Self::start_as(program, spec, dir, &[])
+    }
+
+    /// The same, driven by a template with these parameters.
+    ///
+    /// # Errors
+    /// The program cannot be started, or ends before it is ready.
+    pub fn deployed(program: &Path, spec: &str, template: &Template<'_>) -> Result<Self, StartError> {
+        let mut arguments = vec!["--template".into(), template.path.as_os_str().to_owned()];
+        for (name, value) in template.parameters {
+            arguments.extend(["--parameter".into(), OsString::from(format!("{name}={value}"))]);
+        }
+        if template.follows_rules {
+            arguments.push("--follow-rules".into());
+        }
+        Self::start_as(program, spec, &std::env::temp_dir(), &arguments)
+    }
+
+    fn start_as(program: &Path, spec: &str, dir: &Path, arguments: &[OsString]) -> Result<Self, StartError> {
         let name = program.display().to_string();
         let spawn = |source| StartError::Spawn { program: name.clone(), source };
         let mut file = tempfile::NamedTempFile::with_suffix(".toml").map_err(spawn)?;
@@ -62,6 +93,7 @@ impl FleetProcess {
         let mut child = Command::new(program)
             .args(["serve", "--spec"])
             .arg(file.path())
+            .args(arguments)
             .env("TMPDIR", dir)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -4,12 +4,14 @@
 use crate::buckets::Buckets;
 use crate::caller::Callers;
 use crate::clock::Clock;
+use crate::deployment::{Deployment, Rule, Schedule};
 use crate::ec2::inventory::{InstanceState, Inventory};
 use crate::faults::{Calls, Faults};
 use crate::imds::Metadata;
 use crate::lambda::{self, Functions};
 use crate::latency::Latencies;
 use crate::machine::Machines;
+use crate::rights::Rights;
 use crate::spec::{RuleSpec, Spec};
 use crate::ssm::commands::Commands;
 use crate::ssm::delivery::Agents;
@@ -18,6 +20,7 @@ use crate::ssm::parameters::Store;
 use crate::sync::lock;
 use crate::trail::Trail;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -47,6 +50,12 @@ pub struct Region {
     pub elsewhere: Vec<Arc<Region>>,
     /// Rules by which events reach functions.
     pub rules: Vec<RuleSpec>,
+    /// A template's rules, where they are to be followed.
+    pub deployed_rules: Vec<Rule>,
+    /// A template's schedules; they fire when they are told to.
+    pub schedules: BTreeMap<String, Schedule>,
+    /// Who may do what, by a template's roles.
+    pub rights: Option<Rights>,
     /// What time it is, in all of them.
     pub clock: Arc<Clock>,
     /// How slow it is.
@@ -112,6 +121,21 @@ impl Region {
         Ok(Self { elsewhere, ..home })
     }
 
+    /// The same region, driven by a template. Its rules are followed only where `follows_rules` says so:
+    /// a test that counts calls wants none that nobody asked for.
+    #[must_use]
+    pub fn deployed(mut self, deployment: Deployment, follows_rules: bool) -> Self {
+        let Deployment { functions, documents, schedules, rules, rights } = deployment;
+        self.functions.deployed = functions;
+        self.documents = Documents::deployed(documents);
+        self.schedules = schedules;
+        self.rights = Some(rights);
+        if follows_rules {
+            self.deployed_rules = rules;
+        }
+        self
+    }
+
     fn with_clock(
         spec: &Spec,
         endpoint: &str,
@@ -135,6 +159,9 @@ impl Region {
             endpoint: endpoint.to_owned(),
             elsewhere: Vec::new(),
             rules: spec.rules.clone(),
+            deployed_rules: Vec::new(),
+            schedules: BTreeMap::new(),
+            rights: None,
             clock,
             latencies: Latencies::new(&spec.latency_ms)?,
             faults: Faults::default(),

@@ -19,6 +19,8 @@ impl Region {
 
     /// Runs the AWS CLI with the credentials that an instance has from its metadata service.
     pub fn aws_as_instance(&self, instance: &str, arguments: &str) -> Result<Value, String> {
+        // What an instance is refused is the answer that such a test looks at.
+        self.expect_denials();
         let (id, secret, token) = self.client().instance_credentials(instance).expect("credentials");
         self.aws_with(
             arguments,

@@ -62,7 +62,7 @@ impl Region {
             freeze_root: false,
             expedite_rcu: false,
             rehearse: false,
-            signal_function: "signal".to_owned(),
+            signal_function: "stillframe-signal".to_owned(),
         };
         change(&mut order);
         order.sign(&key).expect("an order that can be signed")

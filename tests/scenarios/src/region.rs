@@ -1,19 +1,35 @@
 //! One region for one scenario: the `fleet serve` process and everything that a test asks of it.
 
 use crate::requirements;
-use fleet::client::Client;
+use fleet::client::{Client, Decided};
 use fleet::outside;
-use fleet::process::FleetProcess;
+use fleet::process::{FleetProcess, Template};
 use fleet::server::control_bodies::SnapshotRecord;
+use fleet::spec::Spec;
 use fleet::verify::Verification;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// A running region. Ends with the test, and takes everything with it.
 pub struct Region {
-    fleet: FleetProcess,
+    fleet: Option<FleetProcess>,
+    expects_denials: AtomicBool,
+}
+
+/// Whoever is refused something without the test's having said so has a role that lacks a right.
+impl Drop for Region {
+    fn drop(&mut self) {
+        let Some(fleet) = &self.fleet else { return };
+        if self.expects_denials.load(Ordering::Relaxed) || std::thread::panicking() {
+            return;
+        }
+        // One that does not answer any more was killed by the test.
+        let denied = fleet.client().rights().map(|decided| decided.denied).unwrap_or_default();
+        assert!(denied.is_empty(), "roles of the template lack rights: {denied:#?}");
+    }
 }
 
 /// A snapshot as the region's records have it.
@@ -58,13 +74,53 @@ impl Region {
         Self::start(&format!("disks = false\n{spec}"))
     }
 
+    /// Driven by the template, whose roles decide every call: a region in which a right is missing fails its test.
+    /// Regions beside it are those that the stack may copy to.
     fn start(spec: &str) -> Self {
-        let fleet = FleetProcess::start(&program("fleet"), spec).unwrap_or_else(|error| panic!("{error}"));
-        Self { fleet }
+        Self::deployed(spec, &[], false)
+    }
+
+    /// A region of records only in which the template's rules carry events to the functions.
+    #[must_use]
+    pub fn with_rules(spec: &str, parameters: &[(&str, &str)]) -> Self {
+        Self::deployed(&format!("disks = false\n{spec}"), parameters, true)
+    }
+
+    fn deployed(spec: &str, parameters: &[(&str, &str)], follows_rules: bool) -> Self {
+        let others = Spec::read(spec).map(|spec| spec.other_regions.join(",")).unwrap_or_default();
+        let mut parameters = parameters.to_vec();
+        if !others.is_empty() {
+            parameters.push(("CopyRegions", &others));
+        }
+        let path = stack::infra().join("template.yaml");
+        let template = Template { path: &path, parameters: &parameters, follows_rules };
+        let fleet = FleetProcess::deployed(&program("fleet"), spec, &template)
+            .unwrap_or_else(|error| panic!("{error}"));
+        Self { fleet: Some(fleet), expects_denials: AtomicBool::new(false) }
+    }
+
+    fn fleet(&self) -> &FleetProcess {
+        self.fleet.as_ref().expect("the fleet is taken at the end only")
+    }
+
+    /// From now on it is no failure when somebody is refused something.
+    pub fn expect_denials(&self) {
+        self.expects_denials.store(true, Ordering::Relaxed);
+    }
+
+    /// What roles were asked about so far, and what they refused.
+    #[must_use]
+    pub fn decided(&self) -> Decided {
+        self.client().rights().expect("the region answers")
+    }
+
+    /// Has a schedule of the template fire.
+    pub fn fire(&self, schedule: &str) {
+        self.client().fire(schedule).expect("the schedule fires");
     }
 
     pub(crate) fn client(&self) -> &Client {
-        self.fleet.client()
+        self.fleet().client()
     }
 
     /// Where the region listens.
@@ -76,21 +132,23 @@ impl Region {
     /// The fleet's process id.
     #[must_use]
     pub fn pid(&self) -> i32 {
-        self.fleet.pid()
+        self.fleet().pid()
     }
 
     /// Ends the fleet as an operator would, and waits for its end.
     ///
     /// # Panics
     /// It does not end, or not well.
-    pub fn terminate(self) {
-        let status = self.fleet.terminate();
+    pub fn terminate(mut self) {
+        let status = self.fleet.take().and_then(FleetProcess::terminate);
         assert!(status.is_some_and(|status| status.success()), "fleet serve ended with {status:?}");
     }
 
     /// Kills the fleet's own process and nothing else.
-    pub fn kill(self) {
-        self.fleet.kill();
+    pub fn kill(mut self) {
+        if let Some(fleet) = self.fleet.take() {
+            fleet.kill();
+        }
     }
 
     // ---- The functions.

@@ -1,4 +1,5 @@
-//! The regions that scenarios start from.
+//! The regions that scenarios start from. Their instances carry the tag `stillframe`: the template's roles let no
+//! order be sent to others.
 
 use serde_json::{Value, json};
 
@@ -6,7 +7,7 @@ use serde_json::{Value, json};
 pub const ONE_INSTANCE: &str = r#"
 [[instance]]
 id = "i-0aaaaaaaaaaaaaaa1"
-tags = { role = "db", cluster = "main", environment = "prod" }
+tags = { role = "db", cluster = "main", environment = "prod", stillframe = "volumes" }
 agent = "online"
 
 [[instance.volume]]
@@ -42,7 +43,7 @@ latency_ms = { CreateSnapshots = 1, Invoke = 1, SendCommand = 1, Describe = 1, o
 pub const REPLICAS: &str = r#"
 [[instance]]
 id = "i-0aaaaaaaaaaaaaaa1"
-tags = { role = "db", cluster = "main", environment = "prod" }
+tags = { role = "db", cluster = "main", environment = "prod", stillframe = "volumes" }
 [[instance.volume]]
 id = "vol-0aaaaaaaaaaaaaa01"
 device = "/dev/sdf"
@@ -53,7 +54,7 @@ tags = { stillframe = "daily" }
 
 [[instance]]
 id = "i-0bbbbbbbbbbbbbbb2"
-tags = { role = "db", cluster = "main", environment = "prod" }
+tags = { role = "db", cluster = "main", environment = "prod", stillframe = "volumes" }
 [[instance.volume]]
 id = "vol-0bbbbbbbbbbbbbb01"
 device = "/dev/sdf"
@@ -64,7 +65,7 @@ tags = { stillframe = "daily" }
 
 [[instance]]
 id = "i-0ccccccccccccccc3"
-tags = { role = "db", cluster = "main", environment = "prod" }
+tags = { role = "db", cluster = "main", environment = "prod", stillframe = "volumes" }
 [[instance.volume]]
 id = "vol-0cccccccccccccc01"
 device = "/dev/sdf"

@@ -37,7 +37,7 @@ fn with_rule(spec: &str, policy: &Value, deliveries: u32) -> String {
 fn many(instances: usize) -> String {
     let one = |n: usize| {
         format!(
-            "[[instance]]\nid = \"i-{n:017x}\"\n[[instance.volume]]\nid = \"vol-{n:017x}\"\n\
+            "[[instance]]\nid = \"i-{n:017x}\"\ntags = {{ stillframe = \"volumes\" }}\n[[instance.volume]]\nid = \"vol-{n:017x}\"\n\
              mount = \"/srv\"\ntags = {{ stillframe = \"daily\" }}\n"
         )
     };

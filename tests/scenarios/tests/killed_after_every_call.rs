@@ -13,7 +13,7 @@ use std::thread;
 const SPEC: &str = r#"
 [[instance]]
 id = "i-0aaaaaaaaaaaaaaa1"
-tags = { role = "db" }
+tags = { role = "db", stillframe = "volumes" }
 [[instance.volume]]
 id = "vol-0aaaaaaaaaaaaaa01"
 mount = "/srv/pg"
@@ -25,7 +25,7 @@ tags = { stillframe = "daily" }
 
 [[instance]]
 id = "i-0bbbbbbbbbbbbbbb2"
-tags = { role = "search" }
+tags = { role = "search", stillframe = "volumes" }
 [[instance.volume]]
 id = "vol-0bbbbbbbbbbbbbb01"
 mount = "/srv/index"

@@ -1,7 +1,8 @@
 //! Writes the SSM documents into the template, the installer into its document, and the template's policies into the
 //! Terraform module.
 
-use deploy::{infra, inline};
+use deploy::inline;
+use stack::infra;
 use std::path::Path;
 
 type Failed = Box<dyn std::error::Error>;
@@ -16,7 +17,7 @@ fn main() -> Result<(), Failed> {
     let template = infra.join("template.yaml");
     let text = inline::template(&std::fs::read_to_string(&template)?, &infra.join("documents"))?;
     write(&template, &text)?;
-    for (name, policy) in inline::policies(&deploy::template::Template::read(&text)?)? {
+    for (name, policy) in inline::policies(&stack::template::Template::read(&text)?)? {
         write(&infra.join(format!("terraform/from-template/{name}.json.tftpl")), &policy)?;
     }
     Ok(())

@@ -11,7 +11,7 @@ mod table;
 use crate::client::{Client, ClientError};
 use crate::disks;
 use crate::outside;
-use crate::process::{FleetProcess, StartError};
+use crate::process::{FleetProcess, StartError, Template};
 use crate::verify;
 use figures::{Figures, FrozenMs, Labels};
 use serde_json::{Value, json};
@@ -90,10 +90,17 @@ pub fn run(as_json: bool) -> Result<bool, DemoError> {
         // Without machines there is no agent that could freeze anything.
         format!("disks = false\n{}", SPEC.replace("[[instance]]", "[[instance]]\nagent = \"none\""))
     };
-    let fleet = FleetProcess::start(&std::env::current_exe().map_err(DemoError::OwnPath)?, &spec)?;
+    let program = std::env::current_exe().map_err(DemoError::OwnPath)?;
+    let template = stack::infra().join("template.yaml");
+    let template = Template { path: &template, parameters: &[], follows_rules: false };
+    let fleet = FleetProcess::deployed(&program, &spec, &template)?;
     let consistency = if with_disks { "filesystem" } else { "crash" };
     let mut show = Show { consistency, fleet: &fleet, client: fleet.client(), summaries: Vec::new() };
-    say(&format!("A region of two instances and four volumes listens on {}.\n", fleet.client().endpoint()));
+    say(&format!(
+        "A region of two instances and four volumes listens on {}.\n\
+         infra/template.yaml drives it: its roles decide every call of functions and instances.\n",
+        fleet.client().endpoint()
+    ));
     if with_disks {
         show.wait_for_writers()?;
     }
@@ -123,6 +130,10 @@ pub fn run(as_json: bool) -> Result<bool, DemoError> {
         show.verify_newest(&mut figures, &say)?;
     }
     figures.left_frozen = show.left_frozen()?;
+    let decided = show.client.rights().map_err(region("ask what was refused"))?;
+    for denial in &decided.denied {
+        say(&format!("\nA right is missing. {}", denial.sentence));
+    }
     say(&format!(
         "\n{} restore points; labels: {} filesystem, {} crash, {} offline; frozen {} ms (median), {} ms (worst);\n\
          {} records acknowledged before the cuts, {} lost; {} journals dirty; {} left frozen; {} pruned.",
@@ -142,7 +153,11 @@ pub fn run(as_json: bool) -> Result<bool, DemoError> {
         println!("{}", json!(figures));
     }
     let promised = if with_disks { figures.labels.crash == 0 } else { figures.labels.filesystem == 0 };
-    Ok(promised && figures.records_lost == 0 && figures.journals_dirty == 0 && figures.left_frozen == 0)
+    Ok(decided.denied.is_empty()
+        && promised
+        && figures.records_lost == 0
+        && figures.journals_dirty == 0
+        && figures.left_frozen == 0)
 }
 
 /// A region on show, and what its runs have said.

@@ -45,6 +45,11 @@ impl Query {
         names.iter().find_map(|name| self.fields.get(*name)).map(String::as_str)
     }
 
+    /// The names of all fields that nobody has taken.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.fields.keys().map(String::as_str)
+    }
+
     /// A field, if it is there.
     pub fn take(&mut self, name: &str) -> Option<String> {
         self.fields.remove(name)

@@ -91,7 +91,9 @@ fn resources(inventory: &Inventory, query: &mut Query) -> Result<Vec<String>, Ap
 }
 
 impl Inventory {
-    fn tags_of(&self, id: &str) -> Option<&Tags> {
+    /// The tags of an instance, a volume or a snapshot, if there is one of the id.
+    #[must_use]
+    pub fn tags_of(&self, id: &str) -> Option<&Tags> {
         let instance = || self.instances.get(id).map(|instance| &instance.tags);
         let volume = || self.volumes.get(id).map(|volume| &volume.tags);
         let snapshot = || self.snapshots.get(id).map(|snapshot| &snapshot.tags);

@@ -207,11 +207,31 @@ fn the_log_of_an_environment_that_has_ended_is_kept() {
 
 #[test]
 fn a_function_is_known_by_name_and_by_arn() {
+    let functions = Functions::new(FunctionSpec::default(), PathBuf::new(), None);
+    let named = |name: &str| functions.named(&Caller::Operator, name);
     assert_eq!(named("signal"), Some("signal"));
     assert_eq!(named("arn:aws:lambda:eu-central-1:123456789012:function:signal"), Some("signal"));
     assert_eq!(named("arn:aws:lambda:eu-central-1:123456789012:function:signal:live"), Some("signal"));
     assert_eq!(named("restore"), Some("restore"));
     assert_eq!(named("reports"), None);
+}
+
+#[test]
+fn a_template_says_what_functions_are_called_and_only_the_operator_may_call_them_otherwise() {
+    let mut functions = Functions::new(FunctionSpec::default(), PathBuf::new(), None);
+    let timeout = Duration::from_secs(40);
+    let deployed =
+        Deployed { name: "team-a-signal".to_owned(), environment: BTreeMap::new(), timeout, memory_mib: 512 };
+    functions.deployed.insert("signal", deployed);
+    let instance = Caller::Instance("i-0aaaaaaaaaaaaaaa1".to_owned());
+    let arn = "arn:aws:lambda:eu-central-1:123456789012:function:team-a-signal";
+    for name in ["team-a-signal", arn] {
+        assert_eq!(functions.named(&instance, name), Some("signal"));
+    }
+    assert_eq!(functions.named(&instance, "signal"), None);
+    assert_eq!(functions.named(&Caller::Operator, "signal"), Some("signal"));
+    assert_eq!(functions.timeout_of("signal"), timeout);
+    assert_eq!(functions.name_of("signal"), "team-a-signal");
 }
 
 #[test]

@@ -46,16 +46,20 @@ pub fn variables(region: &Region, name: &str, number: u64, runtime_api: &str) ->
     let caller = Caller::Function { name: name.to_owned(), environment: number };
     let credentials = region.callers.issue(caller);
     let own = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let functions = &region.functions;
+    let deployed = functions.deployed.get(name);
+    let memory = deployed.map_or(functions.spec.memory_mib, |deployed| deployed.memory_mib);
+    let called = deployed.map_or(name, |deployed| deployed.name.as_str());
     let mut variables = vec![
         own("PATH", &std::env::var("PATH").unwrap_or_default()),
         own("TZ", ":UTC"),
         own("AWS_LAMBDA_RUNTIME_API", runtime_api),
-        own("AWS_LAMBDA_FUNCTION_NAME", name),
+        own("AWS_LAMBDA_FUNCTION_NAME", called),
         own("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
-        own("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", &region.functions.spec.memory_mib.to_string()),
+        own("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", &memory.to_string()),
         own("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand"),
-        own("AWS_LAMBDA_LOG_GROUP_NAME", &format!("/aws/lambda/{name}")),
-        own("AWS_LAMBDA_LOG_STREAM_NAME", &format!("{name}-{number}")),
+        own("AWS_LAMBDA_LOG_GROUP_NAME", &format!("/aws/lambda/{called}")),
+        own("AWS_LAMBDA_LOG_STREAM_NAME", &format!("{called}-{number}")),
         own("AWS_REGION", &region.name),
         own("AWS_DEFAULT_REGION", &region.name),
         own("AWS_ACCESS_KEY_ID", &credentials.access_key_id),
@@ -65,6 +69,8 @@ pub fn variables(region: &Region, name: &str, number: u64, runtime_api: &str) ->
         own("AWS_ENDPOINT_URL", &region.endpoint),
         own("STILLFRAME_CLOCK_OFFSET_S", &region.clock.offset_s().to_string()),
     ];
-    variables.extend(region.functions.spec.env.iter().map(|(name, value)| own(name, value)));
+    let further = deployed.into_iter().flat_map(|deployed| &deployed.environment);
+    variables.extend(further.map(|(name, value)| own(name, value)));
+    variables.extend(functions.spec.env.iter().map(|(name, value)| own(name, value)));
     variables
 }

@@ -7,6 +7,8 @@ pub mod launch;
 pub mod runtime_api;
 
 use crate::api_error::ApiError;
+use crate::caller::Caller;
+use crate::deployment::Deployed;
 use crate::random;
 use crate::region::Region;
 use crate::simulation::Host;
@@ -70,6 +72,8 @@ pub struct Functions {
     /// The fleet's own program, through which the others are started so that they die with it.
     pub launcher: Option<PathBuf>,
     programs: PathBuf,
+    /// What a template says of them, by program.
+    pub deployed: BTreeMap<&'static str, Deployed>,
     /// What ended environments have logged, by their number.
     old_logs: Mutex<BTreeMap<u64, (&'static str, String)>>,
     idle: Mutex<BTreeMap<&'static str, Vec<Arc<Environment>>>>,
@@ -88,6 +92,7 @@ impl Functions {
             host: OnceLock::new(),
             launcher,
             programs,
+            deployed: BTreeMap::new(),
             old_logs: Mutex::default(),
             idle: Mutex::default(),
             all: Mutex::default(),
@@ -95,6 +100,32 @@ impl Functions {
             queued: AtomicUsize::new(0),
             started: AtomicU64::new(0),
         }
+    }
+
+    /// The function that somebody means: `arn:aws:lambda:<region>:<account>:function:<name>[:<version>]`, or
+    /// `name[:<version>]`. In a region that a template drives, functions are called what it calls them; the
+    /// operator may use the programs' names there too.
+    #[must_use]
+    pub fn named(&self, caller: &Caller, name_or_arn: &str) -> Option<&'static str> {
+        let name = bare(name_or_arn)?;
+        let deployed = self.deployed.iter().find(|(_, deployed)| deployed.name == name);
+        let program = || NAMES.into_iter().find(|known| *known == name);
+        match deployed {
+            Some((program, _)) => Some(*program),
+            None if self.deployed.is_empty() || *caller == Caller::Operator => program(),
+            None => None,
+        }
+    }
+
+    /// What a function is called.
+    #[must_use]
+    pub fn name_of(&self, program: &'static str) -> &str {
+        self.deployed.get(program).map_or(program, |deployed| deployed.name.as_str())
+    }
+
+    fn timeout_of(&self, program: &str) -> Duration {
+        let most = Duration::from_secs(self.spec.timeout_s);
+        self.deployed.get(program).map_or(most, |deployed| deployed.timeout.min(most))
     }
 
     /// Everything that a function's environments have logged, in the order in which they were started.
@@ -177,16 +208,14 @@ impl Functions {
 /// How an invocation ends: the function's answer or its failure.
 pub type Outcome = Result<Vec<u8>, FunctionError>;
 
-/// One request for a function: who it is, by name.
+/// A function's name, of its ARN or with a version.
 #[must_use]
-pub fn named(name_or_arn: &str) -> Option<&'static str> {
-    // arn:aws:lambda:<region>:<account>:function:<name>[:<version>], or name[:<version>].
+pub fn bare(name_or_arn: &str) -> Option<&str> {
     let name = match name_or_arn.split_once(":function:") {
         Some((_, rest)) => rest,
         None => name_or_arn,
     };
-    let name = name.split(':').next()?;
-    NAMES.into_iter().find(|known| *known == name)
+    name.split(':').next()
 }
 
 /// The error for a function that does not exist.
@@ -227,11 +256,11 @@ pub async fn invoke(
     let functions = &region.functions;
     let Some(busy) = functions.busy.get(name) else { return Err(not_found(region, name)) };
     let _busy = Busy::enter(busy, functions.spec.concurrency)?;
-    let timeout = Duration::from_secs(functions.spec.timeout_s);
+    let timeout = functions.timeout_of(name);
     if let Some(host) = functions.host.get() {
         return Ok(host.invoke(name, payload, request, timeout).await);
     }
-    let arn = region.function_arn(name);
+    let arn = region.function_arn(functions.name_of(name));
     // A warm environment may turn out dead when the event is handed over; a cold one that dies before it
     // takes the event is the function's own failure.
     loop {

@@ -7,10 +7,12 @@ use crate::caller::Callers;
 use crate::ec2::{self, query::Query};
 use crate::operation;
 use crate::region::Region;
+use crate::rights;
 use crate::ssm;
 use axum::body::{Body, Bytes};
 use axum::extract::{Form, FromRequest, Request, State};
 use axum::http::{HeaderMap, Response, header};
+use stack::iam;
 use std::sync::Arc;
 
 const SSM: &str = "AmazonSSM";
@@ -45,11 +47,19 @@ pub async fn serve(State(region): State<Arc<Region>>, request: Request) -> Respo
                 let message = format!("The fleet has no operation {target}.");
                 return Protocol::Json.error(&ApiError::new("UnknownOperationException", message));
             };
-            let call = Call::of(Protocol::Json, operation, caller, None);
             let trail = service.ends_with(CLOUDTRAIL);
             if !trail && service != SSM {
                 return unreadable(Protocol::Json, &format!("the fleet has no service {service}"));
             }
+            let asked = region.rights.is_some().then(|| {
+                if trail {
+                    iam::Call::new(format!("cloudtrail:{operation}"), Vec::new())
+                        .with("aws:RequestedRegion", region_of_effect.name.as_str())
+                } else {
+                    rights::asked_of_ssm(&region_of_effect, operation, &body)
+                }
+            });
+            let call = Call { asked, ..Call::of(Protocol::Json, operation, caller, None) };
             call.serve(region, Pace::Whole, async move {
                 let region = region_of_effect;
                 let answer = if trail {
@@ -73,7 +83,9 @@ pub async fn serve(State(region): State<Arc<Region>>, request: Request) -> Respo
                 return Protocol::Ec2.error(&ApiError::new("InvalidAction", message));
             };
             let instance = query.instance().map(str::to_owned);
-            let call = Call::of(Protocol::Ec2, operation, caller, instance);
+            let asked =
+                region.rights.is_some().then(|| rights::asked_of_ec2(&region, &region_of_effect, &query));
+            let call = Call { asked, ..Call::of(Protocol::Ec2, operation, caller, instance) };
             let home = Arc::clone(&region);
             call.serve(region, Pace::Whole, async move {
                 let children = ec2::serve(&home, &region_of_effect, query).await?;

@@ -8,8 +8,10 @@ use crate::api_error::ApiError;
 use crate::caller::Caller;
 use crate::faults::{self, Fault};
 use crate::region::Region;
+use crate::rights::Denial;
 use axum::body::Body;
 use axum::http::Response;
+use stack::iam;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -35,6 +37,8 @@ pub struct Call {
     pub deadline: Option<Instant>,
     /// The instance that the call is about, if it is about one.
     pub instance: Option<String>,
+    /// What IAM is asked, where a template says who may do what.
+    pub asked: Option<iam::Call>,
 }
 
 /// How the latency relates to the effect.
@@ -49,7 +53,16 @@ pub enum Pace {
 impl Call {
     /// A call of an operation that is no function's.
     pub fn of(protocol: Protocol, operation: &'static str, caller: Caller, instance: Option<String>) -> Self {
-        Self { protocol, operation, caller, function: None, event: None, deadline: None, instance }
+        Self {
+            protocol,
+            operation,
+            caller,
+            function: None,
+            event: None,
+            deadline: None,
+            instance,
+            asked: None,
+        }
     }
 
     /// Serves the call. The effect comes after half of the latency, so that neither a freeze that is late
@@ -65,8 +78,8 @@ impl Call {
             event: self.event.as_deref(),
         };
         region.calls.count(seen);
-        if !self.caller.may(self.operation, self.function) {
-            return self.protocol.error(&self.protocol.denied(self.operation, self.caller.name()));
+        if let Err(denial) = self.allowed(&region) {
+            return self.protocol.error(&self.protocol.denied(&denial));
         }
         if !region.buckets.take(self.operation) {
             region.throttled.count(seen);
@@ -82,6 +95,14 @@ impl Call {
                 let task = tokio::spawn(self.happen(region, fault, pace, effect));
                 task.await.unwrap_or_else(|error| protocol.error(&ApiError::internal(&error)))
             }
+        }
+    }
+
+    fn allowed(&self, region: &Region) -> Result<(), Denial> {
+        match (&region.rights, &self.asked) {
+            (Some(rights), Some(asked)) => rights.check(&self.caller, asked),
+            _ if self.caller.may(self.operation, self.function) => Ok(()),
+            _ => Err(Denial::plain(self.caller.name(), self.operation)),
         }
     }
 

@@ -2,14 +2,17 @@
 //! are not AWS's, take no time and are never counted.
 
 use super::control_bodies::{
-    Advance, Quiet, SetDeletions, SetInstance, SetSnapshot, SnapshotFile, SnapshotRecord, State as Mounts,
-    Time,
+    Advance, Decided, Quiet, SetDeletions, SetInstance, SetSnapshot, SnapshotFile, SnapshotRecord,
+    State as Mounts, Time,
 };
+use crate::caller::Caller;
 use crate::clock::iso;
 use crate::ec2::bin;
 use crate::faults::FaultOrder;
+use crate::lambda;
 use crate::machine::{MachineError, Machines};
 use crate::region::{Region, UnderWay};
+use crate::rights::asked_of_lambda;
 use crate::sync::lock;
 use axum::Router;
 use axum::body::Bytes;
@@ -43,6 +46,8 @@ pub fn router() -> Router<Arc<Region>> {
         .route("/documents/{name}", put(put_document).delete(remove_document))
         .route("/commands", get(commands))
         .route("/logs/{function}", get(logs))
+        .route("/rights", get(rights))
+        .route("/schedules/{name}", post(fire))
 }
 
 /// What a control endpoint refuses.
@@ -225,8 +230,33 @@ async fn commands(State(region): Shared) -> Json<Value> {
     Json(region.commands.overview())
 }
 
+async fn rights(State(region): Shared) -> Json<Decided> {
+    let rights = region.rights.as_ref();
+    Json(Decided {
+        asked: rights.map(|rights| rights.asked()).unwrap_or_default(),
+        denied: rights.map(|rights| rights.denied()).unwrap_or_default(),
+    })
+}
+
+/// Has a schedule fire: its role has to allow it, as at EventBridge Scheduler, and Lambda's queue takes it.
+async fn fire(State(region): Shared, Path(name): Path<String>) -> Result<Json<Value>, Refusal> {
+    let schedule = region.schedules.get(&name).ok_or_else(|| no_such("schedule", &name))?;
+    if !schedule.is_enabled {
+        return Err(Refusal(StatusCode::CONFLICT, format!("the schedule {name} is switched off")));
+    }
+    if let Some(rights) = &region.rights {
+        let call = asked_of_lambda(&region, region.functions.name_of(schedule.function));
+        rights
+            .check_role(&schedule.role, &name, &call)
+            .map_err(|denial| Refusal(StatusCode::FORBIDDEN, denial.sentence))?;
+    }
+    let (function, input) = (schedule.function, schedule.input.clone().into_bytes());
+    lambda::invoke_later(&region, function, input, lambda::request_id());
+    Ok(Json(json!({})))
+}
+
 async fn logs(State(region): Shared, Path(function): Path<String>) -> Result<String, Refusal> {
-    match crate::lambda::named(&function) {
+    match region.functions.named(&Caller::Operator, &function) {
         Some(name) => Ok(region.functions.logs(name)),
         None => Err(no_such("function", &function)),
     }

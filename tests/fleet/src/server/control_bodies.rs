@@ -64,6 +64,15 @@ pub struct Quiet {
     pub under_way: crate::region::UnderWay,
 }
 
+/// `GET /_fleet/rights`: what roles were asked about, and what they refused.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Decided {
+    /// Every different call, with the role that it was put to.
+    pub asked: Vec<crate::rights::Asked>,
+    /// Every call that was refused.
+    pub denied: Vec<crate::rights::Denial>,
+}
+
 /// `POST /_fleet/snapshots/<id>`.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -7,6 +7,7 @@ use super::spoil::read_event;
 use crate::api_error::ApiError;
 use crate::lambda;
 use crate::region::Region;
+use crate::rights;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
@@ -21,9 +22,10 @@ pub async fn invoke(
     payload: Bytes,
 ) -> Response<Body> {
     let caller = region.callers.of(header_text(&headers, header::AUTHORIZATION.as_str()));
-    let function = lambda::named(&name);
+    let function = region.functions.named(&caller, &name);
+    let asked = region.rights.is_some().then(|| rights::asked_of_lambda(&region, &name));
     let (deadline, event) = read_event(&payload, Instant::now());
-    let call = Call { function, event, deadline, ..Call::of(Protocol::Rest, "Invoke", caller, None) };
+    let call = Call { function, event, deadline, asked, ..Call::of(Protocol::Rest, "Invoke", caller, None) };
     let kind = header_text(&headers, "x-amz-invocation-type").unwrap_or("RequestResponse").to_owned();
     let region_of_effect = Arc::clone(&region);
     call.serve(region, Pace::Added, async move {

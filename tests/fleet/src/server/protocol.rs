@@ -4,6 +4,7 @@
 use crate::api_error::ApiError;
 use crate::ec2::xml::{self, Element};
 use crate::random;
+use crate::rights::Denial;
 use axum::body::Body;
 use axum::http::{Response, StatusCode, header};
 use serde_json::{Value, json};
@@ -22,14 +23,15 @@ pub enum Protocol {
 impl Protocol {
     /// The error of a caller without the right.
     #[must_use]
-    pub fn denied(self, operation: &str, caller: &str) -> ApiError {
+    pub fn denied(self, denial: &Denial) -> ApiError {
+        let sentence = denial.sentence.as_str();
         match self {
             Self::Ec2 => {
-                let message = "You are not authorized to perform this operation.";
+                let message = format!("You are not authorized to perform this operation. {sentence}");
                 ApiError::new("UnauthorizedOperation", message).status(403)
             }
-            Self::Json => ApiError::new("AccessDeniedException", denial(operation, caller)),
-            Self::Rest => ApiError::new("AccessDeniedException", denial(operation, caller)).status(403),
+            Self::Json => ApiError::new("AccessDeniedException", sentence),
+            Self::Rest => ApiError::new("AccessDeniedException", sentence).status(403),
         }
     }
 
@@ -73,10 +75,6 @@ impl Protocol {
             }
         }
     }
-}
-
-fn denial(operation: &str, caller: &str) -> String {
-    format!("User: {caller} is not authorized to perform: {operation}")
 }
 
 /// EC2's answer.

@@ -20,18 +20,33 @@ const SHIPPED: [(&str, &str); 4] = [
     ("Stillframe-Unmount", include_str!("../../../../infra/documents/Stillframe-Unmount.json")),
 ];
 
-/// The documents that a region has beside those that the product ships, or in their place.
+/// The documents of a region.
 #[derive(Debug, Default)]
-pub struct Documents(Mutex<BTreeMap<String, Document>>);
+pub struct Documents {
+    /// Those that stand in the place of others for a while, or beside them.
+    own: Mutex<BTreeMap<String, Document>>,
+    /// Those of a template; without one, what the product ships.
+    deployed: Option<BTreeMap<String, Document>>,
+}
 
 impl Documents {
+    /// Those that a template deploys, and no others.
+    #[must_use]
+    pub fn deployed(documents: BTreeMap<String, Document>) -> Self {
+        Self { own: Mutex::default(), deployed: Some(documents) }
+    }
+
     /// The document of that name.
     ///
     /// # Errors
     /// There is none.
     pub fn get(&self, name: &str) -> Result<Document, ApiError> {
-        let own = lock(&self.0).get(name).cloned();
-        own.map_or_else(|| Document::shipped(name), Ok)
+        let own = lock(&self.own).get(name).cloned();
+        match (own, &self.deployed) {
+            (Some(own), _) => Ok(own),
+            (None, Some(deployed)) => deployed.get(name).cloned().ok_or_else(|| not_there(name)),
+            (None, None) => Document::shipped(name),
+        }
     }
 
     /// Has this text be the document of that name from now on.
@@ -40,13 +55,13 @@ impl Documents {
     /// As [`Document::read`].
     pub fn put(&self, name: &str, text: &str) -> Result<(), DocumentError> {
         let document = Document::read(text)?;
-        lock(&self.0).insert(name.to_owned(), document);
+        lock(&self.own).insert(name.to_owned(), document);
         Ok(())
     }
 
-    /// Takes it away again; one that the product ships is as it is shipped then.
+    /// Takes it away again; one that is deployed or shipped is as it was then.
     pub fn remove(&self, name: &str) {
-        lock(&self.0).remove(name);
+        lock(&self.own).remove(name);
     }
 }
 
@@ -121,7 +136,7 @@ impl Document {
     /// There is none.
     pub fn shipped(name: &str) -> Result<Self, ApiError> {
         let Some((_, text)) = SHIPPED.iter().find(|(known, _)| *known == name) else {
-            return Err(ApiError::new("InvalidDocument", format!("The document {name} does not exist.")));
+            return Err(not_there(name));
         };
         Self::read(text).map_err(|error| ApiError::internal(&error))
     }
@@ -207,6 +222,10 @@ impl Definition {
         }
         Ok(value)
     }
+}
+
+fn not_there(name: &str) -> ApiError {
+    ApiError::new("InvalidDocument", format!("The document {name} does not exist."))
 }
 
 fn invalid(name: &str, cause: &str) -> ApiError {

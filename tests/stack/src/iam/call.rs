@@ -10,6 +10,7 @@
 
 use super::condition::Context;
 use crate::{ACCOUNT, REGION};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Which kinds of resource a call has to name, from the Service Authorization Reference. Kinds after `?` may be there.
@@ -43,7 +44,7 @@ const RESOURCES: [(&str, &[&str]); 26] = [
 ];
 
 /// A resource of a call.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Resource {
     /// Its ARN; `*` for calls that name none.
     pub arn: String,
@@ -53,7 +54,7 @@ pub struct Resource {
 }
 
 /// A call.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Call {
     action: String,
     resources: Vec<Resource>,
@@ -90,6 +91,34 @@ pub enum CallError {
 }
 
 impl Call {
+    /// A call on these resources; on none, it is about everything.
+    #[must_use]
+    pub fn new(action: String, mut resources: Vec<Resource>) -> Self {
+        if resources.is_empty() {
+            resources.push(Resource::any());
+        }
+        Self { action, resources, tags: BTreeMap::new(), keys: BTreeMap::new() }
+    }
+
+    /// With tags that the request puts on what exists.
+    #[must_use]
+    pub fn tagging(self, tags: BTreeMap<String, String>) -> Self {
+        Self { tags, ..self }
+    }
+
+    /// With a condition key.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: impl Into<String>) -> Self {
+        self.keys.insert(key.to_owned(), value.into());
+        self
+    }
+
+    /// The action, `ec2:DeleteSnapshot`.
+    #[must_use]
+    pub fn action(&self) -> &str {
+        &self.action
+    }
+
     /// Reads a call.
     ///
     /// # Errors
@@ -115,12 +144,7 @@ impl Call {
         }
         call.check()?;
         if call.resources.is_empty() {
-            call.resources.push(Resource {
-                arn: "*".to_owned(),
-                kind: String::new(),
-                is_new: false,
-                tags: BTreeMap::new(),
-            });
+            call.resources.push(Resource::any());
         }
         Ok(call)
     }
@@ -180,6 +204,23 @@ impl Call {
 }
 
 impl Resource {
+    /// One that exists, with its own tags.
+    #[must_use]
+    pub fn existing(arn: String, tags: BTreeMap<String, String>) -> Self {
+        Self { arn, kind: String::new(), is_new: false, tags }
+    }
+
+    /// One that the call makes, with the tags that the request gives it.
+    #[must_use]
+    pub fn made(arn: String, tags: BTreeMap<String, String>) -> Self {
+        Self { is_new: true, ..Self::existing(arn, tags) }
+    }
+
+    /// What a call is about that names nothing.
+    fn any() -> Self {
+        Self::existing("*".to_owned(), BTreeMap::new())
+    }
+
     fn read(word: &str) -> Result<Self, CallError> {
         let unknown = || CallError::Resource(word.to_owned());
         let (place, tags) = match word.split_once('{') {

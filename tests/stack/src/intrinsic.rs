@@ -2,7 +2,7 @@
 //! an error: a template that uses more needs a line more here.
 
 use crate::parameters::as_text;
-use crate::{ACCOUNT, REGION};
+use crate::place::Place;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -31,20 +31,22 @@ pub enum Unresolved {
 /// Resolves values of one template.
 #[derive(Debug)]
 pub struct Resolver<'t> {
+    place: &'t Place,
     parameters: &'t BTreeMap<String, Value>,
     conditions: &'t Map<String, Value>,
     resources: &'t Map<String, Value>,
 }
 
 impl<'t> Resolver<'t> {
-    /// With these parameters.
+    /// With these parameters, in that place.
     #[must_use]
     pub fn new(
+        place: &'t Place,
         parameters: &'t BTreeMap<String, Value>,
         conditions: &'t Map<String, Value>,
         resources: &'t Map<String, Value>,
     ) -> Self {
-        Self { parameters, conditions, resources }
+        Self { place, parameters, conditions, resources }
     }
 
     /// Whether a condition holds.
@@ -169,11 +171,12 @@ impl<'t> Resolver<'t> {
         if let Some(value) = self.parameters.get(name) {
             return Ok(value.clone());
         }
+        let Place { account, region } = self.place;
         Ok(match name {
-            "AWS::AccountId" => json!(ACCOUNT),
+            "AWS::AccountId" => json!(account),
             "AWS::NoValue" => json!({NO_VALUE: true}),
             "AWS::Partition" => json!("aws"),
-            "AWS::Region" => json!(REGION),
+            "AWS::Region" => json!(region),
             "AWS::StackName" => json!("stack"),
             resource => {
                 let kind = self.made(resource)?;
@@ -185,13 +188,13 @@ impl<'t> Resolver<'t> {
                     "AWS::Serverless::Function" => self.property(resource, "FunctionName")?,
                     "AWS::SNS::Topic" => {
                         let name = as_text(&self.property(resource, "TopicName")?);
-                        json!(format!("arn:aws:sns:{REGION}:{ACCOUNT}:{name}"))
+                        json!(format!("arn:aws:sns:{region}:{account}:{name}"))
                     }
                     "AWS::SQS::Queue" => {
                         let name = as_text(&self.property(resource, "QueueName")?);
-                        json!(format!("https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{name}"))
+                        json!(format!("https://sqs.{region}.amazonaws.com/{account}/{name}"))
                     }
-                    "AWS::IAM::ManagedPolicy" => json!(format!("arn:aws:iam::{ACCOUNT}:policy/{resource}")),
+                    "AWS::IAM::ManagedPolicy" => json!(format!("arn:aws:iam::{account}:policy/{resource}")),
                     // Nothing gives these a name: CloudFormation makes one.
                     "AWS::IAM::Role" | "AWS::IAM::InstanceProfile" => json!(resource),
                     _ => return Err(Unresolved::Attribute { kind, attribute: "Ref".to_owned() }),
@@ -202,7 +205,8 @@ impl<'t> Resolver<'t> {
 
     fn attribute(&self, resource: &str, attribute: &str) -> Result<Value, Unresolved> {
         let kind = self.made(resource)?;
-        let arn = |service: &str, rest: String| json!(format!("arn:aws:{service}:{REGION}:{ACCOUNT}:{rest}"));
+        let Place { account, region } = self.place;
+        let arn = |service: &str, rest: String| json!(format!("arn:aws:{service}:{region}:{account}:{rest}"));
         let name = |property: &str| self.property(resource, property).map(|name| as_text(&name));
         Ok(match (kind.as_str(), attribute) {
             ("AWS::Serverless::Function", "Arn") => {
@@ -215,7 +219,7 @@ impl<'t> Resolver<'t> {
             ("AWS::Scheduler::ScheduleGroup", "Arn") => {
                 arn("scheduler", format!("schedule-group/{}", name("Name")?))
             }
-            ("AWS::IAM::Role", "Arn") => json!(format!("arn:aws:iam::{ACCOUNT}:role/{resource}")),
+            ("AWS::IAM::Role", "Arn") => json!(format!("arn:aws:iam::{account}:role/{resource}")),
             _ => return Err(Unresolved::Attribute { kind, attribute: attribute.to_owned() }),
         })
     }

@@ -2,6 +2,7 @@
 
 use crate::intrinsic::{Resolver, Unresolved};
 use crate::parameters::{self, as_text};
+use crate::place::Place;
 use crate::yaml::{self, YamlError};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -55,11 +56,20 @@ impl Template {
         self.body.get(name).and_then(Value::as_object).cloned().unwrap_or_default()
     }
 
-    /// What CloudFormation would make of it with these parameters, and the defaults of the others.
+    /// What CloudFormation would make of it with these parameters, and the defaults of the others, in the
+    /// tests' account and region.
     ///
     /// # Errors
     /// A parameter is refused, or something points nowhere.
     pub fn deployed(&self, given: &[(&str, &str)]) -> Result<Stack, TemplateError> {
+        self.deployed_in(&Place::default(), given)
+    }
+
+    /// The same elsewhere.
+    ///
+    /// # Errors
+    /// As [`Template::deployed`].
+    pub fn deployed_in(&self, place: &Place, given: &[(&str, &str)]) -> Result<Stack, TemplateError> {
         let definitions = self.section("Parameters");
         if let Some((unknown, _)) = given.iter().find(|(name, _)| !definitions.contains_key(*name)) {
             return Err(TemplateError::Parameter(format!("there is no parameter {unknown}")));
@@ -82,7 +92,7 @@ impl Template {
             values.insert(name.clone(), value);
         }
         let (conditions, resources) = (self.section("Conditions"), self.section("Resources"));
-        let resolver = Resolver::new(&values, &conditions, &resources);
+        let resolver = Resolver::new(place, &values, &conditions, &resources);
         let at = |name: &str| {
             let at = name.to_owned();
             move |cause| TemplateError::Unresolved { at, cause }
