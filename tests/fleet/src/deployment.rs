@@ -136,9 +136,11 @@ impl Deployment {
                 let found = function.pointer(pointer);
                 found.ok_or(DeploymentError::Missing { resource: logical.clone(), property: pointer })
             };
-            let program = program(&as_text(at("/Metadata/BuildProperties/Binary")?)).ok_or_else(|| {
-                DeploymentError::Missing { resource: logical.clone(), property: "program of the fleet" }
-            })?;
+            let program = crate::lambda::program(&as_text(at("/Metadata/BuildProperties/Binary")?))
+                .ok_or_else(|| DeploymentError::Missing {
+                    resource: logical.clone(),
+                    property: "program of the fleet",
+                })?;
             let variables = function.pointer("/Properties/Environment/Variables").and_then(Value::as_object);
             let deployed = Deployed {
                 name: as_text(at("/Properties/FunctionName")?),
@@ -166,11 +168,6 @@ impl Deployment {
         let rights = Rights::new(stack, place, roles, instance)?;
         Ok(Self { functions, documents, schedules, rules, rights })
     }
-}
-
-/// The fleet's name for a program of the `lambda` package.
-fn program(name: &str) -> Option<&'static str> {
-    crate::lambda::NAMES.into_iter().find(|known| *known == name)
 }
 
 fn number(value: &Value) -> u64 {

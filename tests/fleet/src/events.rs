@@ -58,7 +58,7 @@ pub fn instance_arrived(home: &Arc<Region>, id: &str, state: InstanceState) {
 /// Hands an event to the functions of the spec's rules.
 fn follow_spec(home: &Arc<Region>, event: &Value) {
     for rule in home.rules.iter().filter(|rule| rule.wants(event)) {
-        let Some(function) = lambda::named(&rule.function) else { continue };
+        let Some(function) = lambda::program(&rule.function) else { continue };
         let payload = rule.input.replace(EVENT, &event.to_string());
         for _ in 0..rule.deliveries {
             lambda::invoke_later(home, function, payload.clone().into_bytes(), lambda::request_id());

@@ -378,7 +378,7 @@ impl Spec {
         if let Some(unknown) = self.throttle.keys().find(|name| crate::operation::named(name).is_none()) {
             return value("throttle", "the region", format!("{unknown:?} is no operation of the fleet"));
         }
-        if let Some(rule) = self.rules.iter().find(|rule| crate::lambda::named(&rule.function).is_none()) {
+        if let Some(rule) = self.rules.iter().find(|rule| crate::lambda::program(&rule.function).is_none()) {
             return value("function", "[[rule]]", format!("{:?} is no function of the fleet", rule.function));
         }
         if self.function.timeout_s == 0 {

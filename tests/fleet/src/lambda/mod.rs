@@ -83,6 +83,12 @@ pub struct Functions {
     started: AtomicU64,
 }
 
+/// The program of that name.
+#[must_use]
+pub fn program(name: &str) -> Option<&'static str> {
+    NAMES.into_iter().find(|known| *known == name)
+}
+
 impl Functions {
     /// Functions whose programs lie in `programs`.
     #[must_use]
@@ -109,10 +115,9 @@ impl Functions {
     pub fn named(&self, caller: &Caller, name_or_arn: &str) -> Option<&'static str> {
         let name = bare(name_or_arn)?;
         let deployed = self.deployed.iter().find(|(_, deployed)| deployed.name == name);
-        let program = || NAMES.into_iter().find(|known| *known == name);
         match deployed {
             Some((program, _)) => Some(*program),
-            None if self.deployed.is_empty() || *caller == Caller::Operator => program(),
+            None if self.deployed.is_empty() || *caller == Caller::Operator => program(name),
             None => None,
         }
     }
