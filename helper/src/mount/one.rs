@@ -155,8 +155,10 @@ impl Work<'_> {
             device.signature = file_system::make(&device, kind, self.until)?;
             self.outcome.formatted = true;
         } else if !is_mounted {
-            let original = duplicate::original(self.root, &device, kind, mounts, self.until);
-            if let Some(original) = original.filter(|_| !file_system::is_ext(kind)) {
+            // ext4 does not mind, and to look at every disk takes its time where there are many.
+            let minds = !file_system::is_ext(kind);
+            let original = || duplicate::original(self.root, &device, kind, mounts, self.until);
+            if let Some(original) = minds.then(original).flatten() {
                 let wish = spec.duplicate;
                 let settled =
                     duplicate::settle(self.root, &device, kind, wish, options, original, self.until)?;
