@@ -103,6 +103,8 @@ enum Bench {
     },
     /// A firing over ten thousand instances on the fleet's own clock: calls, time, memory; one by one beside it.
     Scale(bench::scale::Options),
+    /// From the event to the last mount, by number of volumes, against the services' latencies; serial beside it.
+    Restore(bench::restore::Options),
     /// What starting a function costs, beside the same in Python.
     Functions {
         /// Where the programs `backup` and `signal` lie.
@@ -145,6 +147,7 @@ fn main() -> ExitCode {
         Command::Bench(Bench::Functions { functions, python, runs, json }) => {
             bench::functions::run(&functions, &python, runs, json).map_err(Into::into)
         }
+        Command::Bench(Bench::Restore(options)) => kept(bench::restore::run(&options).map_err(Into::into)),
         Command::Bench(Bench::Scale(options)) => kept(bench::scale::run(&options)),
         Command::Verify { snapshot } => check(&snapshot),
         Command::Sweep => sweep(),

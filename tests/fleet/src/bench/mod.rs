@@ -6,6 +6,7 @@ pub mod freeze;
 pub mod functions;
 pub mod kill;
 pub mod labels;
+pub mod restore;
 pub mod scale;
 
 use crate::client::{Client, ClientError};
