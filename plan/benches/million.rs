@@ -117,6 +117,7 @@ fn one_instance(number: usize, observed: &mut Observed) {
             instance: id.as_str().into(),
             device: record.device,
             state: AttachmentState::Attached,
+            since: None,
         }),
         created_at: now() - TimeDelta::days(400),
         state: VolumeState::InUse,

@@ -74,6 +74,7 @@ pub(crate) fn volume(id: &str, on: Option<(&str, &str)>) -> Volume {
             instance: instance.into(),
             device: device.to_owned(),
             state: AttachmentState::Attached,
+            since: None,
         }),
         created_at: time("2026-11-01"),
         state: if on.is_some() { VolumeState::InUse } else { VolumeState::Available },

@@ -287,6 +287,7 @@ fn account(key: &str, value: &str) -> Observed {
                 instance: "i-1".into(),
                 device: "/dev/sdf".to_owned(),
                 state: AttachmentState::Attached,
+                since: None,
             }),
             created_at: time("2026-11-01T00:00:00Z"),
             state: VolumeState::InUse,

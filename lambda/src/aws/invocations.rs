@@ -82,6 +82,28 @@ impl Invocations {
         document: Document,
         since: DateTime<Utc>,
     ) -> Result<Vec<Invocation>, CallError> {
+        self.list(document, since, None).await
+    }
+
+    /// The same on one instance.
+    ///
+    /// # Errors
+    /// A page could not be had.
+    pub async fn on_instance(
+        &self,
+        document: Document,
+        since: DateTime<Utc>,
+        instance: &InstanceId,
+    ) -> Result<Vec<Invocation>, CallError> {
+        self.list(document, since, Some(instance)).await
+    }
+
+    async fn list(
+        &self,
+        document: Document,
+        since: DateTime<Utc>,
+        instance: Option<&InstanceId>,
+    ) -> Result<Vec<Invocation>, CallError> {
         let filter = |key, value: String| CommandFilter::builder().key(key).value(value).build();
         let filters = [
             filter(CommandFilterKey::DocumentName, document.name(&self.prefix)),
@@ -98,6 +120,7 @@ impl Invocations {
             .client
             .list_command_invocations()
             .set_filters(Some(filters))
+            .set_instance_id(instance.map(ToString::to_string))
             .details(true)
             .into_paginator()
             .page_size(PAGE)

@@ -46,7 +46,7 @@ pub use guards::Guards;
 pub use invocations::{Invocation, Invocations, Stage};
 pub use invoke_self::InvokeSelf;
 pub use modify_instance_attribute::{AtTermination, ModifyInstanceAttribute};
-pub use observe::Observe;
+pub use observe::{Made, Observe};
 pub use observe_restore::ObserveRestore;
 pub use parameters::{Created, Parameters};
 pub use send_command::{SendCommand, Sent};

@@ -9,12 +9,12 @@ use stillframe_plan::{
     Agent, Instance, InstanceId, RunId, Snapshot, SnapshotId, Volume, VolumeId, Words, tags,
 };
 
-/// Entries of one page. Larger ones have been seen to time out.
-const PAGE: i32 = 500;
-/// Entries of one page of snapshots, which are many and small: the most that EC2 gives.
-const SNAPSHOTS_PAGE: i32 = 1_000;
-/// Instances whose snapshots of one run are asked for at once: some hundred snapshots.
-const INSTANCES_AT_ONCE: usize = 100;
+/// Entries of one page of instances. Larger ones have been seen to time out.
+const INSTANCES_PAGE: i32 = 500;
+/// Entries of one page of snapshots or volumes, which are many and small: the most that EC2 gives.
+const LARGEST_PAGE: i32 = 1_000;
+/// Snapshots that are asked for at once without pages: as many as a page holds.
+const AT_ONCE: usize = 1_000;
 /// Entries of one page of agents: the most that SSM gives.
 const AGENTS_PAGE: i32 = 50;
 /// Agents that are asked for by id at once: a page of them.
@@ -57,10 +57,13 @@ impl Observe {
         Ok(found)
     }
 
+    /// Those that are asked for by a filter come without pages, which EC2 would cut from all the account's
+    /// before it filters.
     async fn volumes_where(&self, filter: Option<Filter>) -> Result<Vec<Volume>, CallError> {
+        let page = filter.is_none().then_some(LARGEST_PAGE);
         let filters = filter.map(|filter| vec![filter]);
-        let mut pages =
-            self.ec2.describe_volumes().set_filters(filters).into_paginator().page_size(PAGE).send();
+        let asked = self.ec2.describe_volumes().set_filters(filters).set_max_results(page);
+        let mut pages = asked.into_paginator().send();
         let mut found = Vec::new();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| CallError::from_sdk("DescribeVolumes", &error))?;
@@ -91,9 +94,10 @@ impl Observe {
     }
 
     async fn instances_where(&self, filter: Option<Filter>) -> Result<Vec<Instance>, CallError> {
+        let page = filter.is_none().then_some(INSTANCES_PAGE);
         let filters = filter.map(|filter| vec![filter]);
-        let mut pages =
-            self.ec2.describe_instances().set_filters(filters).into_paginator().page_size(PAGE).send();
+        let asked = self.ec2.describe_instances().set_filters(filters).set_max_results(page);
+        let mut pages = asked.into_paginator().send();
         let mut found = Vec::new();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| CallError::from_sdk("DescribeInstances", &error))?;
@@ -111,7 +115,7 @@ impl Observe {
     /// A page could not be had.
     pub async fn snapshots(&self) -> Result<Vec<Snapshot>, CallError> {
         let pages = self.ec2.describe_snapshots().owner_ids("self").into_paginator();
-        let mut pages = pages.page_size(SNAPSHOTS_PAGE).send();
+        let mut pages = pages.page_size(LARGEST_PAGE).send();
         let (mut found, mut words) = (Vec::new(), Words::default());
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| CallError::from_sdk("DescribeSnapshots", &error))?;
@@ -121,26 +125,53 @@ impl Observe {
         Ok(found)
     }
 
-    /// The snapshots that a run made of these instances, and of these volumes that are on none.
+    /// The snapshots that a run made of these.
     ///
     /// # Errors
     /// They could not be had.
-    pub async fn snapshots_of_run(
+    pub async fn snapshots_of_run(&self, run: &RunId, of: &Made<'_>) -> Result<Vec<Snapshot>, CallError> {
+        self.made(of, || vec![tagged(tags::RUN, run.as_str())]).await
+    }
+
+    /// The snapshots that a policy has made of these in a slot.
+    ///
+    /// # Errors
+    /// They could not be had.
+    pub async fn snapshots_of_slot(
         &self,
-        run: &RunId,
-        instances: &[&InstanceId],
-        volumes: &[&VolumeId],
+        policy: &str,
+        slot: &str,
+        of: &Made<'_>,
     ) -> Result<Vec<Snapshot>, CallError> {
-        let of_run = || filter(&format!("tag:{}", tags::RUN), [run.to_string()]);
+        self.made(of, || vec![tagged(tags::POLICY, policy), tagged(tags::SLOT, slot)]).await
+    }
+
+    async fn made(&self, of: &Made<'_>, which: impl Fn() -> Vec<Filter>) -> Result<Vec<Snapshot>, CallError> {
         let instance_tag = format!("tag:{}", tags::INSTANCE);
+        let by_instance = batches(&of.instances, |(_, volumes)| *volumes)
+            .map(|some| filter(&instance_tag, some.iter().map(|(instance, _)| instance.to_string())));
+        let by_volume =
+            batches(&of.volumes, |_| 1).map(|some| filter("volume-id", some.iter().map(ToString::to_string)));
         let mut found = Vec::new();
-        for some in instances.chunks(INSTANCES_AT_ONCE) {
-            let these = filter(&instance_tag, some.iter().map(ToString::to_string));
-            found.extend(self.few_snapshots(vec![of_run(), these]).await?);
+        for these in by_instance.chain(by_volume) {
+            let mut filters = which();
+            filters.push(these);
+            found.extend(self.few_snapshots(filters).await?);
         }
-        for some in volumes.chunks(FILTER_VALUES - 1) {
+        Ok(found)
+    }
+
+    /// The snapshots of these volumes, by whoever made them, that are pending or have failed: those that
+    /// EC2's limits count.
+    ///
+    /// # Errors
+    /// They could not be had.
+    pub async fn unfinished_snapshots(&self, volumes: &[VolumeId]) -> Result<Vec<Snapshot>, CallError> {
+        let mut found = Vec::new();
+        for some in batches(volumes, |_| 1) {
+            let unfinished = filter("status", ["pending", "error"].map(str::to_owned));
             let these = filter("volume-id", some.iter().map(ToString::to_string));
-            found.extend(self.few_snapshots(vec![of_run(), these]).await?);
+            found.extend(self.few_snapshots(vec![unfinished, these]).await?);
         }
         Ok(found)
     }
@@ -214,12 +245,56 @@ impl Observe {
     }
 }
 
+/// What snapshots are asked for of.
+#[derive(Debug, Default)]
+pub struct Made<'a> {
+    /// Instances, with how many volumes there are of each.
+    pub instances: Vec<(&'a InstanceId, usize)>,
+    /// Volumes, wherever they are.
+    pub volumes: Vec<&'a VolumeId>,
+}
+
+/// As many at once as a filter takes beside the run, or the status, and as a page would hold.
+fn batches<T>(all: &[T], snapshots: impl Fn(&T) -> usize) -> impl Iterator<Item = &[T]> {
+    let mut rest = all;
+    std::iter::from_fn(move || {
+        let mut sum = 0;
+        let fits = |one: &&T| {
+            sum += snapshots(one);
+            sum <= AT_ONCE
+        };
+        let count = rest.iter().take(FILTER_VALUES - 2).take_while(fits).count();
+        // One that is more than fits is asked for by itself.
+        let (some, others) = rest.split_at_checked(count.max(1))?;
+        rest = others;
+        Some(some)
+    })
+}
+
 /// Whether anything is decided from a snapshot.
 fn matters(sdk: &aws_sdk_ec2::types::Snapshot) -> bool {
     let ours = sdk.tags().iter().any(|tag| tag.key() == Some(tags::POLICY));
     ours || sdk.state() == Some(&aws_sdk_ec2::types::SnapshotState::Pending)
 }
 
+fn tagged(key: &str, value: &str) -> Filter {
+    filter(&format!("tag:{key}"), [value.to_owned()])
+}
+
 fn filter(name: &str, values: impl IntoIterator<Item = String>) -> Filter {
     Filter::builder().name(name).set_values(Some(values.into_iter().collect())).build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_for_at_once_fits_a_filter_and_a_page() {
+        let sizes = |of: &[usize]| batches(of, |size| *size).map(<[usize]>::len).collect::<Vec<_>>();
+        assert_eq!(sizes(&[]), [0; 0]);
+        assert_eq!(sizes(&[4; 400]), [198, 198, 4]);
+        assert_eq!(sizes(&[20; 120]), [50, 50, 20]);
+        assert_eq!(sizes(&[3_000, 1, 999, 1, 2_000]), [1, 2, 1, 1]);
+    }
 }

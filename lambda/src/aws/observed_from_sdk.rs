@@ -50,6 +50,7 @@ fn attachment(sdk: &ec2::VolumeAttachment) -> Option<Attachment> {
             ec2::VolumeAttachmentState::Detached => AttachmentState::Detached,
             _ => AttachmentState::Busy,
         },
+        since: sdk.attach_time().and_then(time),
     })
 }
 

@@ -3,6 +3,7 @@
 
 use super::{Account, CallError, Document, within};
 use aws_sdk_ssm::{config::Builder, config::retry::RetryConfig};
+use chrono::{DateTime, Utc};
 use std::{collections::HashMap, time::Duration};
 use stillframe_plan::InstanceId;
 
@@ -24,6 +25,8 @@ pub struct SendCommand {
 pub struct Sent {
     /// Its id.
     pub command: String,
+    /// When it was sent, by SSM's clock.
+    pub at: Option<DateTime<Utc>>,
 }
 
 impl SendCommand {
@@ -65,8 +68,10 @@ impl SendCommand {
             .await
             .map_err(|error| CallError::from_sdk(OPERATION, &error))?;
         sent.command()
-            .and_then(|command| command.command_id())
-            .map(|id| Sent { command: id.to_owned() })
+            .and_then(|command| {
+                let at = command.requested_date_time().and_then(super::observed_from_sdk::time);
+                Some(Sent { command: command.command_id()?.to_owned(), at })
+            })
             .ok_or_else(|| CallError::unreadable(OPERATION, "CommandId"))
     }
 }

@@ -2,10 +2,10 @@
 
 use super::{
     order::{DELIVERY, execution, work_order},
-    pace::Pace,
+    pace::Paces,
 };
 use crate::{
-    aws::{CallError, Cause, Document, SendCommand},
+    aws::{CallError, Cause, Document, SendCommand, Sent},
     clock::Clock,
     timer,
 };
@@ -18,11 +18,14 @@ const MOST_TRIES: u32 = 5;
 /// First pause after a throttled try; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
+/// The same for a thaw.
+const FIRST_THAW_PAUSE: Duration = Duration::from_millis(100);
+
 /// What came of sending one order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sending {
-    /// SSM has it, under this command id.
-    Sent(String),
+    /// SSM has it.
+    Sent(Sent),
     /// Nobody knows: it is recognised by its comment, if it shows up.
     Unknown(String),
     /// SSM has not.
@@ -45,10 +48,12 @@ impl Dispatch {
     }
 
     /// Signs a fresh order and sends it.
-    pub async fn order(&self, plan: &Plan, order: &Order, key: &SigningKey, pace: &mut Pace) -> Sending {
+    pub async fn order(&self, plan: &Plan, order: &Order, key: &SigningKey, paces: &mut Paces) -> Sending {
         let mut pause = FIRST_PAUSE;
+        // A try that was throttled cuts nothing: the order has its one cut ahead, however often it is sent.
+        paces.cuts.token().await;
         for tries_left in (0..MOST_TRIES).rev() {
-            pace.token().await;
+            paces.commands.token().await;
             let signed = work_order(plan, order, &self.signal_function, self.clock.now_s())
                 .map_err(|error| error.to_string())
                 .and_then(|order| order.sign(key).map_err(|error| error.to_string()));
@@ -65,9 +70,10 @@ impl Dispatch {
                 .call(&order.call.instance, Document::Freeze, &parameters, plan.run.as_str(), DELIVERY)
                 .await;
             match answer {
-                Ok(sent) => return Sending::Sent(sent.command),
+                Ok(sent) => return Sending::Sent(sent),
+                // By SSM, which says nothing of EC2's bucket.
                 Err(error) if error.cause() == Cause::Throttled && tries_left > 0 => {
-                    pace.throttled();
+                    paces.commands.throttled();
                     timer::sleep(pause).await;
                     pause *= 2;
                 }
@@ -78,11 +84,25 @@ impl Dispatch {
         Sending::Failed("SendCommand was throttled".to_owned())
     }
 
-    /// Has an instance thaw whatever a freeze left frozen. Needs no order; harmless where nothing is.
+    /// Has an instance thaw whatever a freeze left frozen. Needs no order and waits for no pace; harmless
+    /// where nothing is frozen, and so sent again when it was throttled or nobody knows.
     ///
     /// # Errors
     /// It was not sent, or nobody knows.
     pub async fn thaw(&self, instance: &InstanceId, run: &RunId) -> Result<(), CallError> {
-        self.send_command.call(instance, Document::Thaw, &[], run.as_str(), DELIVERY).await.map(|_| ())
+        let mut pause = FIRST_THAW_PAUSE;
+        let mut tries_left = MOST_TRIES;
+        loop {
+            tries_left -= 1;
+            let answer = self.send_command.call(instance, Document::Thaw, &[], run.as_str(), DELIVERY).await;
+            match answer {
+                Err(error) if tries_left > 0 && error.cause() != Cause::Refused => {
+                    tracing::warn!(%error, %instance, "thaw not sent; sending it again");
+                    timer::sleep(pause).await;
+                    pause *= 2;
+                }
+                answer => return answer.map(|_| ()),
+            }
+        }
     }
 }

@@ -2,15 +2,15 @@
 //! behind `SendCommand`, so an order that is not in it yet is under way.
 //!
 //! Orders are looked at while others are still being sent: what is frozen must not wait for the other
-//! instances, and what was throttled is to slow down those that follow. A listing goes back to the oldest
-//! order that is in the air, so that each order is listed about once; the few that take much longer than the
-//! others are asked for one by one, or every listing would go back to them.
+//! instances, and what was throttled is to slow down those that follow. When, and how many calls it takes, is
+//! decided by [`looks`].
 
 use super::{
     case::Case,
     deadline::Deadline,
     dispatch::Sending,
     evidence::{needs_thaw, of_report, of_silence},
+    looks::{self, InAir},
     stop::Stop,
 };
 use crate::{
@@ -30,18 +30,11 @@ use stillframe_wire::{Reason, Report};
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// Longest pause between two looks.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// Pause between looks while orders are still being sent, at up to five a second: a listing's page tells
-/// of fifty. (What hangs has been thawed by its guardian long before.)
-const PAUSE_WHILE_SENDING: Duration = Duration::from_secs(30);
-/// How far SSM's clock may be behind ours. An order that this misses is asked for by itself.
+/// How far SSM's clock may be behind ours, where it has not told when an order was sent.
 const SKEW: TimeDelta = TimeDelta::seconds(5);
 /// After how long an order whose sending is unknown, and which nothing shows, was not sent. (A command
 /// that was sent shows after about a second.)
 const SHOWS_UP: Duration = Duration::from_secs(10);
-/// An order that is in the air for longer than this is asked for by itself,
-const LONG: Duration = Duration::from_secs(60);
-/// unless there are more of them than one listing's page would tell of.
-const MOST_ALONE: usize = 50;
 
 /// One order that was sent, or perhaps sent.
 #[derive(Debug)]
@@ -57,14 +50,16 @@ pub struct Flight {
 }
 
 impl Flight {
-    /// The flight of a sending at that time; `None` when nothing left, which the case is told.
+    /// The flight of a sending that began at that time of ours; `None` when nothing left, which the case is
+    /// told.
     pub fn of(case: usize, cases: &mut [Case<'_>], sending: Sending, sent_at: DateTime<Utc>) -> Option<Self> {
         let found = cases.get_mut(case)?;
         found.attempt += 1;
         let instance = found.expected.instance.clone()?;
-        let (command, cause) = match sending {
-            Sending::Sent(command) => (Some(command), String::new()),
-            Sending::Unknown(cause) => (None, cause),
+        let ours = sent_at - SKEW;
+        let (command, sent_at, cause) = match sending {
+            Sending::Sent(sent) => (Some(sent.command), sent.at.unwrap_or(ours), String::new()),
+            Sending::Unknown(cause) => (None, ours, cause),
             Sending::Failed(cause) => {
                 found.evidence = Evidence::NotSent { cause };
                 return None;
@@ -91,10 +86,6 @@ impl Flight {
             }
         })
     }
-
-    fn is_long(&self) -> bool {
-        self.command.is_some() && timer::now().duration_since(self.left) > LONG
-    }
 }
 
 /// The orders that are in the air, and what came of those that were.
@@ -103,7 +94,11 @@ pub struct Air {
     flights: Vec<Flight>,
     /// Every command that was sent by us.
     known: BTreeSet<String>,
+    /// When each order was sent, in order.
+    sent: Vec<DateTime<Utc>>,
     looked_at: Option<Instant>,
+    /// How many were added since.
+    new: usize,
     /// Cases whose order nobody has: their sending was unknown, and nothing of them showed up.
     pub absent: Vec<usize>,
     /// Instances that were told to thaw, and what came of that.
@@ -116,29 +111,40 @@ impl Air {
     /// One more.
     pub fn add(&mut self, flight: Flight) {
         self.looked_at.get_or_insert_with(timer::now);
+        self.new += 1;
         self.known.extend(flight.command.clone());
+        let place = self.sent.partition_point(|at| *at <= flight.sent_at);
+        self.sent.insert(place, flight.sent_at);
         self.flights.push(flight);
     }
 
     /// Whether it is time for a look, while orders are still being sent.
     #[must_use]
     pub fn is_look_due(&self) -> bool {
-        self.looked_at.is_some_and(|at| timer::now().duration_since(at) > PAUSE_WHILE_SENDING)
+        let Some(looked_at) = self.looked_at else { return false };
+        let ago = timer::now().duration_since(looked_at);
+        looks::is_due(&self.in_air(), &self.sent, self.new, ago)
+    }
+
+    fn in_air(&self) -> Vec<InAir> {
+        let in_air = |flight: &Flight| InAir { sent_at: flight.sent_at, has_name: flight.command.is_some() };
+        self.flights.iter().map(in_air).collect()
+    }
+
+    /// When the oldest order in the air was sent, or a little before.
+    #[must_use]
+    pub fn oldest(&self) -> Option<DateTime<Utc>> {
+        self.flights.iter().map(|flight| flight.sent_at).min()
     }
 
     /// What a listing has to go back to, and the flights that are asked for by themselves.
     fn reach(&self) -> (Option<DateTime<Utc>>, Vec<(&str, &InstanceId)>) {
-        let alone: Vec<_> = self
-            .flights
-            .iter()
-            .filter(|flight| flight.is_long())
-            .filter_map(|flight| Some((flight.command.as_deref()?, &flight.instance)))
-            .collect();
-        if alone.len() > MOST_ALONE {
-            return (self.flights.iter().map(|flight| flight.sent_at).min(), Vec::new());
-        }
-        let others = self.flights.iter().filter(|flight| !flight.is_long());
-        (others.map(|flight| flight.sent_at).min(), alone)
+        let reach = looks::reach(&self.in_air(), &self.sent);
+        let alone = reach.alone.iter().filter_map(|at| self.flights.get(*at));
+        (
+            reach.since,
+            alone.filter_map(|flight| Some((flight.command.as_deref()?, &flight.instance))).collect(),
+        )
     }
 }
 
@@ -186,6 +192,7 @@ impl Gather {
         thaw: &impl AsyncFn(&InstanceId) -> Result<(), String>,
     ) {
         air.throttled = 0;
+        air.new = 0;
         air.looked_at = Some(timer::now());
         let listed = match self.list(air).await {
             Ok(listed) => listed,
@@ -227,7 +234,7 @@ impl Gather {
     async fn list(&self, air: &Air) -> Result<Vec<Invocation>, CallError> {
         let (since, alone) = air.reach();
         let mut listed = match since {
-            Some(since) => self.invocations.of_document(Document::Freeze, since - SKEW).await?,
+            Some(since) => self.invocations.of_document(Document::Freeze, since).await?,
             None => Vec::new(),
         };
         for (command, instance) in alone {

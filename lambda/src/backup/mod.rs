@@ -2,6 +2,7 @@
 //! something, it answers and does none of this.
 
 mod case;
+mod concerned;
 pub(crate) mod deadline;
 mod direct;
 mod dispatch;
@@ -11,6 +12,7 @@ mod gather;
 pub(crate) mod guarded;
 pub(crate) mod hold;
 pub(crate) mod lease;
+mod looks;
 mod observe;
 mod order;
 pub(crate) mod pace;
@@ -18,6 +20,7 @@ pub(crate) mod prune;
 mod report;
 mod run;
 mod settle;
+mod still_open;
 pub(crate) mod stop;
 mod tell;
 
@@ -184,6 +187,8 @@ impl BackupFunction {
             run,
             slot,
             continues: event.continuation.is_some(),
+            settled_until: event.continuation.as_ref().and_then(|continuation| continuation.settled_until),
+            in_air_since: None,
             deadline,
             metrics: RunMetrics::default(),
         };
@@ -301,7 +306,13 @@ impl BackupFunction {
             run.report.failures.push(Note::new("too-many-continuations", message));
             return false;
         }
-        let next = Continuation { run: run.run.clone(), hop, generation: held.generation, began_at };
+        let next = Continuation {
+            run: run.run.clone(),
+            hop,
+            generation: held.generation,
+            began_at,
+            settled_until: run.settled_until,
+        };
         match self.invoke_self.call(&event.continued(&next)).await {
             Ok(()) => true,
             Err(error) => {

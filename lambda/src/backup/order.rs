@@ -1,7 +1,8 @@
 //! The work order of one planned order: the plan's words in the wire's, with an expiry. Pure.
 
+use chrono::TimeDelta;
 use std::time::Duration;
-use stillframe_plan::{Order, Plan};
+use stillframe_plan::{MAX_FREEZE_MS, Order, Plan};
 use stillframe_wire::{AUDIENCE, IdError, InstanceId, OrderedVolume, RunId, VERSION, VolumeId, WorkOrder};
 
 /// How long SSM may take to start the helper: an agent that is online takes seconds.
@@ -19,6 +20,17 @@ pub fn execution(max_freeze_ms: u64) -> Duration {
 #[must_use]
 pub fn lifetime(max_freeze_ms: u64) -> Duration {
     DELIVERY + execution(max_freeze_ms)
+}
+
+/// How long SSM may take to say that an order has ended, once its lifetime is over.
+const SAYS_SO: Duration = Duration::from_secs(60);
+
+/// An order that was sent longer ago than this has ended, whatever happened to it and whichever policy it is
+/// of. After the longest lifetime that an order may have SSM has killed what ran, and the signal function
+/// makes no more snapshots by it.
+#[must_use]
+pub fn over_after() -> TimeDelta {
+    TimeDelta::from_std(lifetime(MAX_FREEZE_MS) + SAYS_SO).unwrap_or(TimeDelta::MAX)
 }
 
 /// Writes the order, good from `now` (seconds since 1970).
@@ -70,6 +82,7 @@ mod tests {
         for freeze_ms in [1, 999, 10_000, 30_000] {
             assert!(execution(freeze_ms) > PREPARATION + Duration::from_millis(freeze_ms - 1));
             assert_eq!(lifetime(freeze_ms), DELIVERY + execution(freeze_ms));
+            assert!(over_after() >= TimeDelta::from_std(lifetime(freeze_ms) + SAYS_SO).unwrap());
         }
     }
 }

@@ -8,34 +8,38 @@ use super::{
     dispatch::Dispatch,
     gather::{Air, Flight, Gather},
     guarded::Guarded,
-    observe::{Eyes, before_all},
-    pace::Pace,
+    observe::Eyes,
+    pace::Paces,
     prune,
     report::{Note, RunReport, Status},
     settle::{Judgement, Settle, fall_back, judge_by, relabel, requeued},
+    still_open::still_open,
     stop::Stop,
     tell,
 };
 use crate::{
-    aws::{DeleteSnapshot, Document, Parameters},
+    aws::{DeleteSnapshot, Parameters},
     config::Config,
     copy::Copier,
     metrics::RunMetrics,
     signing_key, timer,
 };
+use chrono::{DateTime, TimeDelta, Utc};
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 use stillframe_plan::{
     Consistency, Evidence, Instance, InstanceId, Limits, MOST_ATTEMPTS, Observed, Plan, Policy, RunId,
-    Settlement, Slot, SnapshotId, dry_run, plan,
+    Settlement, Slot, Snapshot, SnapshotId, Target, dry_run, plan,
 };
 
 /// Pause before orders that were throttled are sent again, times the attempt.
 const REQUEUE_PAUSE: Duration = Duration::from_secs(2);
 /// Pause between looks at orders that an earlier invocation left under way.
 const UNDER_WAY_PAUSE: Duration = Duration::from_secs(2);
+/// How far the clocks of AWS's services may be behind ours.
+const SKEW: TimeDelta = TimeDelta::seconds(5);
 
 /// The hands of a run, made once per environment.
 #[derive(Debug)]
@@ -60,6 +64,10 @@ pub struct Run<'a> {
     pub(super) slot: Slot,
     /// Whether an earlier invocation has begun it.
     pub(super) continues: bool,
+    /// What the run began before has ended and is settled, as far as is known.
+    pub(super) settled_until: Option<DateTime<Utc>>,
+    /// When the oldest order was sent that this invocation has seen no end of.
+    pub(super) in_air_since: Option<DateTime<Utc>>,
     pub(super) deadline: Deadline,
     pub(super) report: RunReport,
     pub(super) metrics: RunMetrics,
@@ -101,6 +109,7 @@ impl Run<'_> {
         // Pruning looks again; memory holds one picture of a large account, not two.
         let Observed { instances, .. } = observed;
         promoted.extend(self.back_up(&plan).await?);
+        self.settled_until = Some(self.hands.config.clock.now() - SKEW);
         self.prune(instances, &promoted).await?;
         let (copier, holder) = (&self.hands.copier, super::random_word(24).unwrap_or_default());
         copier.sweep(self.policy, self.run.as_str(), holder, &self.deadline, &mut self.report).await?;
@@ -112,26 +121,14 @@ impl Run<'_> {
     /// sent, whatever became of it, are thereby finished and not repeated.
     async fn plan(&mut self) -> Result<(Plan, Observed), Stop> {
         let eyes = &self.hands.eyes;
-        let under_way = async || {
-            eyes.under_way(self.policy, &self.slot).await.map_err(Stop::at("look at orders under way"))
-        };
-        let mut orders = under_way().await?;
-        let mut waited_for = BTreeMap::new();
-        while !self.policy.dry_run && !orders.is_empty() {
-            tracing::info!(orders = orders.len(), "waiting for orders under way");
-            self.deadline.check()?;
-            waited_for.append(&mut orders);
-            timer::sleep(UNDER_WAY_PAUSE).await;
-            orders = under_way().await?;
+        let orders_under_way = self.orders_under_way().await?;
+        let mut observed = if self.continues {
+            let plan = |observed: &Observed| self.plan_from(observed);
+            eyes.look_again(self.policy, &self.slot, orders_under_way, plan).await
+        } else {
+            eyes.look(&self.slot, orders_under_way).await
         }
-        let to_thaw = eyes.ended_frozen(&waited_for).await.map_err(Stop::at("look at ended orders"))?;
-        self.thaw(&to_thaw).await;
-        let looked = eyes.look(&self.slot, orders, !self.continues).await;
-        let mut observed = looked.map_err(Stop::at("look at the account"))?;
-        if self.continues {
-            let looked = eyes.look_at_agents(&mut observed, |observed| self.plan_from(observed)).await;
-            looked.map_err(Stop::at("look at the agents"))?;
-        }
+        .map_err(Stop::at("look at the account"))?;
         let mut made = self.plan_from(&observed);
         let asked_before = observed.instances.clone();
         for (instance, error) in self.hands.eyes.look_at_stops(&made, &mut observed).await {
@@ -144,6 +141,33 @@ impl Run<'_> {
         Ok((made, observed))
     }
 
+    /// Waits for the orders of this slot that are under way, and has those instances thaw whose order ends
+    /// without proof that all is thawed, each as soon as that is seen. A dry run only looks.
+    async fn orders_under_way(&mut self) -> Result<BTreeMap<InstanceId, RunId>, Stop> {
+        let eyes = &self.hands.eyes;
+        let mut since = eyes.orders_from(self.settled_until);
+        let mut told = BTreeSet::new();
+        loop {
+            let seen = eyes.orders(self.policy, &self.slot, since).await;
+            let seen = seen.map_err(Stop::at("look at orders under way"))?;
+            if self.policy.dry_run {
+                return Ok(seen.under_way);
+            }
+            for (command, instance) in seen.to_thaw {
+                if told.insert(command) {
+                    self.thaw(&instance).await;
+                }
+            }
+            if seen.under_way.is_empty() {
+                return Ok(seen.under_way);
+            }
+            tracing::info!(orders = seen.under_way.len(), "waiting for orders under way");
+            self.deadline.check()?;
+            timer::sleep(UNDER_WAY_PAUSE).await;
+            since = seen.oldest.map_or(since, |oldest| since.max(oldest - TimeDelta::seconds(1)));
+        }
+    }
+
     fn plan_from(&self, observed: &Observed) -> Plan {
         plan(self.policy, &self.run, observed, &Limits::default())
     }
@@ -154,22 +178,23 @@ impl Run<'_> {
         plan: &Plan,
         observed: &Observed,
     ) -> Result<BTreeMap<SnapshotId, Consistency>, Stop> {
-        let ids: BTreeSet<&SnapshotId> =
-            plan.unsettled.iter().flat_map(|set| set.snapshots.iter().map(|(_, id)| id)).collect();
-        let seen = observed.snapshots.iter().filter(|snapshot| ids.contains(&snapshot.id));
-        let seen: Vec<_> = seen.cloned().collect();
-        let Some(since) = before_all(seen.iter().map(|snapshot| &snapshot.started_at)) else {
+        let open = still_open(&plan.unsettled, &self.run, self.settled_until, &observed.snapshots);
+        let Some(oldest) = open.snapshots.iter().map(|snapshot| snapshot.started_at).min() else {
             return Ok(BTreeMap::new());
         };
+        let of = open.sets.iter().filter_map(|set| match &set.target {
+            Target::Instance(instance) => Some(instance),
+            Target::Volume(_) => None,
+        });
+        let instances: BTreeSet<&InstanceId> = of.collect();
         let listed = self
             .hands
             .eyes
-            .invocations
-            .of_document(Document::Freeze, since)
+            .orders_of(&instances, observed.instances.len(), oldest)
             .await
             .map_err(Stop::at("look for reports of an earlier run"))?;
         let mut cases: Vec<Case<'_>> =
-            plan.unsettled.iter().map(|set| Case::new(set.expectation(), None)).collect();
+            open.sets.iter().map(|set| Case::new(set.expectation(), None)).collect();
         let mut by_instance: BTreeMap<&InstanceId, Vec<_>> = BTreeMap::new();
         for invocation in &listed {
             by_instance.entry(&invocation.instance).or_default().push(invocation);
@@ -185,47 +210,59 @@ impl Run<'_> {
                 }
             }
         }
-        let judgement = judge_by(self.policy, &cases, seen);
+        let judgement = judge_by(self.policy, &cases, open.snapshots);
         Ok(self.conclude(&cases, judgement).await)
     }
 
     /// Carries out the plan: direct snapshots, orders, and whatever settling asks for.
     async fn back_up(&mut self, plan: &Plan) -> Result<BTreeMap<SnapshotId, Consistency>, Stop> {
-        let mut pace = Pace::of_cuts();
-        let direct = self.hands.direct.all(plan, &mut pace, &self.deadline).await?;
+        let mut paces = Paces::full();
+        let mut direct = self.hands.direct.all(plan, &mut paces.cuts, &self.deadline).await?;
         let mut promoted = BTreeMap::new();
         if !direct.is_empty() {
-            let judgement = self.hands.settle.judge(self.policy, &self.run, &direct).await?;
+            let judgement = self.judge(&mut direct, Vec::new()).await?;
             promoted.extend(self.conclude(&direct, judgement).await);
             self.deadline.check()?;
         }
         let mut cases = Case::of_orders(plan);
         let mut waiting: Vec<usize> = (0..cases.len()).collect();
+        let mut seen = Vec::new();
         while !waiting.is_empty() {
-            waiting = match self.fly(plan, &mut cases, &waiting, &mut pace).await {
+            waiting = match self.fly(plan, &mut cases, &waiting, &mut paces).await {
                 Ok(absent) => absent,
-                Err(Stop::OutOfTime) => return self.hand_over(cases).await,
+                Err(Stop::OutOfTime) => return self.hand_over(cases, seen).await,
                 Err(stop) => return Err(stop),
             };
             if !waiting.is_empty() {
                 continue;
             }
-            let mut judgement = self.hands.settle.judge(self.policy, &self.run, &cases).await?;
+            let mut judgement = self.judge(&mut cases, seen).await?;
             let hands = self.hands;
-            if fall_back(&mut cases, &judgement.settlement, &hands.direct, &mut pace, &self.deadline).await? {
-                judgement = self.hands.settle.judge(self.policy, &self.run, &cases).await?;
+            let fallen_back =
+                fall_back(&mut cases, &judgement.settlement, &hands.direct, &mut paces.cuts, &self.deadline);
+            match fallen_back.await {
+                Ok(false) => {}
+                Ok(true) => judgement = self.judge(&mut cases, judgement.snapshots).await?,
+                Err(Stop::OutOfTime) => return self.hand_over(cases, judgement.snapshots).await,
+                Err(stop) => return Err(stop),
             }
             waiting = requeued(&judgement.settlement);
             if waiting.is_empty() {
                 promoted.extend(self.conclude(&cases, judgement).await);
-            } else {
-                // What is proved is labelled now, whatever becomes of the others.
-                self.promote(&judgement.settlement).await;
-                let attempt = waiting.iter().filter_map(|at| cases.get(*at)).map(|case| case.attempt).max();
-                timer::sleep(REQUEUE_PAUSE * attempt.unwrap_or(1)).await;
+                break;
             }
+            // What is proved is labelled now, whatever becomes of the others.
+            let labelled = self.promote(&judgement.settlement).await;
+            seen = judgement.snapshots;
+            relabel(&mut seen, &labelled);
+            let attempt = waiting.iter().filter_map(|at| cases.get(*at)).map(|case| case.attempt).max();
+            timer::sleep(REQUEUE_PAUSE * attempt.unwrap_or(1)).await;
         }
         Ok(promoted)
+    }
+
+    async fn judge(&self, cases: &mut [Case<'_>], seen: Vec<Snapshot>) -> Result<Judgement, Stop> {
+        self.hands.settle.judge(self.policy, &self.run, cases, seen).await
     }
 
     /// Labels what has landed, before a continuation goes on: the reports are at hand here. What has not
@@ -233,11 +270,17 @@ impl Run<'_> {
     async fn hand_over(
         &mut self,
         mut cases: Vec<Case<'_>>,
+        seen: Vec<Snapshot>,
     ) -> Result<BTreeMap<SnapshotId, Consistency>, Stop> {
+        let settled_until = self.in_air_since.unwrap_or_else(|| self.hands.config.clock.now()) - SKEW;
         cases.retain(|case| case.report.as_ref().is_some_and(|report| !report.snapshots.is_empty()));
+        let failures = self.report.failures.len();
         if !cases.is_empty() {
-            let judgement = self.hands.settle.judge(self.policy, &self.run, &cases).await?;
+            let judgement = self.judge(&mut cases, seen).await?;
             self.conclude(&cases, judgement).await;
+        }
+        if self.report.failures.len() == failures {
+            self.settled_until = Some(settled_until);
         }
         Err(Stop::OutOfTime)
     }
@@ -247,7 +290,7 @@ impl Run<'_> {
         let mut cases = Case::of_orders(plan);
         let mut waiting: Vec<usize> = (0..cases.len()).collect();
         while !waiting.is_empty() {
-            waiting = self.fly(plan, &mut cases, &waiting, &mut Pace::of_cuts()).await?;
+            waiting = self.fly(plan, &mut cases, &waiting, &mut Paces::full()).await?;
         }
         self.report.plan = Some(plan.to_string());
         tell::rehearsed(&cases, &mut self.report);
@@ -262,7 +305,7 @@ impl Run<'_> {
         plan: &Plan,
         cases: &mut [Case<'_>],
         waiting: &[usize],
-        pace: &mut Pace,
+        paces: &mut Paces,
     ) -> Result<Vec<usize>, Stop> {
         let key =
             signing_key::load_or_make(&self.hands.parameters, &self.hands.config.key_parameter()).await?;
@@ -274,19 +317,20 @@ impl Run<'_> {
         for at in waiting.iter().take_while(|_| !self.deadline.is_near()) {
             let Some(order) = cases.get(*at).and_then(|case| case.order) else { continue };
             let sent_at = gather.now();
-            let sending = dispatch.order(plan, order, &key, pace).await;
+            let sending = dispatch.order(plan, order, &key, paces).await;
             if let Some(flight) = Flight::of(*at, cases, sending, sent_at) {
                 air.add(flight);
             }
             if air.is_look_due() {
                 gather.look(&mut air, cases, &thaw).await;
                 if air.throttled > 0 {
-                    pace.throttled();
+                    paces.cuts.throttled();
                 }
             }
         }
         let until = if self.deadline.is_near() { self.deadline.a_moment_more() } else { self.deadline };
         let gathered = gather.all(&mut air, cases, &until, thaw).await;
+        self.in_air_since = air.oldest();
         let notes = air.thaws.into_iter().map(|(instance, sent)| tell::thaw_note(instance.as_str(), sent));
         self.report.warnings.extend(notes);
         gathered?;
@@ -295,12 +339,10 @@ impl Run<'_> {
         Ok(air.absent)
     }
 
-    /// The last resort for instances whose helper ended without proof that all is thawed.
-    async fn thaw(&mut self, instances: &[InstanceId]) {
-        for instance in instances {
-            let sent = self.hands.dispatch.thaw(instance, &self.run).await.map_err(|error| error.to_string());
-            self.report.warnings.push(tell::thaw_note(instance.as_str(), sent));
-        }
+    /// The last resort for an instance whose helper ended without proof that all is thawed.
+    async fn thaw(&mut self, instance: &InstanceId) {
+        let sent = self.hands.dispatch.thaw(instance, &self.run).await.map_err(|error| error.to_string());
+        self.report.warnings.push(tell::thaw_note(instance.as_str(), sent));
     }
 
     /// Writes the labels and tells what became of the cases.

@@ -3,7 +3,7 @@
 
 use super::{case::Case, deadline::Deadline, direct::Direct, pace::Pace, stop::Stop};
 use crate::{
-    aws::{CallError, Cause, CreateTags, MadeSnapshot, Observe},
+    aws::{CallError, Cause, CreateTags, Made, MadeSnapshot, Observe},
     timer,
 };
 use std::{collections::BTreeMap, time::Duration};
@@ -35,37 +35,54 @@ pub struct Judgement {
 }
 
 impl Settle {
-    /// Judges the cases of one run. Looks again for a while as long as a snapshot that was expected is
-    /// not to be seen: only then is its absence a fact to act on.
+    /// Judges the cases of one run by the snapshots that were `seen` when they were last judged, and a look
+    /// for those of the cases that snapshots were asked for since. Looks again for a while as long as a
+    /// snapshot that was expected is not to be seen: only then is its absence a fact to act on.
     ///
     /// # Errors
     /// The snapshots could not be looked at.
-    pub async fn judge(&self, policy: &Policy, run: &RunId, cases: &[Case<'_>]) -> Result<Judgement, Stop> {
+    pub async fn judge(
+        &self,
+        policy: &Policy,
+        run: &RunId,
+        cases: &mut [Case<'_>],
+        seen: Vec<Snapshot>,
+    ) -> Result<Judgement, Stop> {
         let mut pauses = PAUSES.iter();
-        let mut seen = BTreeMap::new();
-        let mut wanted: Vec<&Case<'_>> = cases.iter().collect();
+        let mut seen = by_id(seen);
+        let mut wanted: Vec<bool> = cases.iter().map(Case::is_to_be_looked_for).collect();
         loop {
-            let found = self.look_for(run, &wanted).await?;
-            seen.extend(found.into_iter().map(|snapshot| (snapshot.id.clone(), snapshot)));
+            let looked_for = cases.iter().zip(&wanted).filter(|(_, wanted)| **wanted).map(|(case, _)| case);
+            seen.extend(by_id(self.look_for(run, looked_for).await?));
             let judgement = judge_by(policy, cases, seen.into_values().collect());
-            let sets = judgement.settlement.sets.iter();
-            wanted = cases.iter().zip(sets).filter(|(_, set)| awaited(set)).map(|(case, _)| case).collect();
-            match pauses.next() {
-                Some(pause) if !wanted.is_empty() => timer::sleep(*pause).await,
-                _ => return Ok(judgement),
+            for (wanted, set) in wanted.iter_mut().zip(&judgement.settlement.sets) {
+                *wanted &= awaited(set);
             }
-            seen = judgement.snapshots.into_iter().map(|snapshot| (snapshot.id.clone(), snapshot)).collect();
+            match pauses.next() {
+                Some(pause) if wanted.contains(&true) => timer::sleep(*pause).await,
+                _ => {
+                    cases.iter_mut().for_each(Case::note_look);
+                    return Ok(judgement);
+                }
+            }
+            seen = by_id(judgement.snapshots);
         }
     }
 
-    async fn look_for(&self, run: &RunId, wanted: &[&Case<'_>]) -> Result<Vec<Snapshot>, Stop> {
-        let instances: Vec<_> = wanted.iter().filter_map(|case| case.expected.instance.as_ref()).collect();
-        let on_none = wanted.iter().filter(|case| case.expected.instance.is_none());
-        let volumes: Vec<_> = on_none.flat_map(|case| &case.expected.volumes).collect();
-        self.observe
-            .snapshots_of_run(run, &instances, &volumes)
-            .await
-            .map_err(Stop::at("look for the run's snapshots"))
+    async fn look_for<'c>(
+        &self,
+        run: &RunId,
+        cases: impl Iterator<Item = &'c Case<'c>>,
+    ) -> Result<Vec<Snapshot>, Stop> {
+        let mut of = Made::default();
+        for case in cases {
+            match &case.expected.instance {
+                Some(instance) => of.instances.push((instance, case.expected.volumes.len())),
+                None => of.volumes.extend(&case.expected.volumes),
+            }
+        }
+        let found = self.observe.snapshots_of_run(run, &of).await;
+        found.map_err(Stop::at("look for the run's snapshots"))
     }
 
     /// Writes the labels that the settlement gives.
@@ -78,6 +95,10 @@ impl Settle {
         }
         Ok(())
     }
+}
+
+fn by_id(snapshots: Vec<Snapshot>) -> BTreeMap<SnapshotId, Snapshot> {
+    snapshots.into_iter().map(|snapshot| (snapshot.id.clone(), snapshot)).collect()
 }
 
 /// Whether a set lacks snapshots that may still show.

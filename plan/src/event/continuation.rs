@@ -17,6 +17,10 @@ pub struct Continuation {
     pub generation: u64,
     /// When the run began: all of it is for the slot of that time.
     pub began_at: DateTime<Utc>,
+    /// What the run began before this time has ended and is settled: it is not to be looked at again. Absent
+    /// when that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled_until: Option<DateTime<Utc>>,
 }
 
 impl Continuation {

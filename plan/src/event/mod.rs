@@ -167,10 +167,13 @@ mod tests {
             hop: 3,
             generation: 9,
             began_at: DateTime::from_timestamp(1_795_000_000, 0).unwrap(),
+            settled_until: None,
         };
         let next = event.continued(&at);
         assert_eq!(next["colour"], 7);
-        assert_eq!(Event::read(next).unwrap().continuation, Some(at));
+        assert_eq!(Event::read(next).unwrap().continuation, Some(at.clone()));
+        let at = Continuation { settled_until: DateTime::from_timestamp(1_795_000_700, 0), ..at };
+        assert_eq!(Event::read(event.continued(&at)).unwrap().continuation, Some(at));
     }
 
     #[test]

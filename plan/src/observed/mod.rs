@@ -164,6 +164,9 @@ pub struct Attachment {
     pub device: String,
     /// How far it has got.
     pub state: AttachmentState,
+    /// Since when, if EC2 says so.
+    #[serde(default)]
+    pub since: Option<DateTime<Utc>>,
 }
 
 /// How far an attachment has got, EC2's words.

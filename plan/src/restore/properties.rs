@@ -108,7 +108,7 @@ impl Cloud {
                 assert_eq!(volume.state, VolumeState::Available, "{plan}");
                 volume.state = VolumeState::InUse;
                 let state = AttachmentState::Attached;
-                volume.attachment = Some(Attachment { instance: HOST.into(), device, state });
+                volume.attachment = Some(Attachment { instance: HOST.into(), device, state, since: None });
             }
             RestoreStep::Mark(at) => {
                 let id = self.id(plan, *at);

@@ -87,6 +87,7 @@ impl Scene {
             instance: HOST.into(),
             device: device.to_owned(),
             state: AttachmentState::Attached,
+            since: None,
         });
         self
     }

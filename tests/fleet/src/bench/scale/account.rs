@@ -100,6 +100,9 @@ impl Account {
         let mut inventory = lock(&region.inventory);
         for volume in inventory.volumes.values_mut() {
             volume.created_at = now - TimeDelta::days(400);
+            if let Some(attachment) = &mut volume.attachment {
+                attachment.since = volume.created_at;
+            }
         }
         for number in 0..self.instances {
             let records: Vec<_> =
