@@ -1,6 +1,8 @@
-//! `DeleteSnapshot`. Deleting what is gone is success, so the SDK may repeat it.
+//! `DeleteSnapshot`. Deleting what is gone is success, so it may be repeated; its caller does so, who paces
+//! deletions and has to hear of each that was throttled.
 
 use super::{Account, CallError};
+use aws_sdk_ec2::config::{Builder, retry::RetryConfig};
 use stillframe_plan::SnapshotId;
 
 /// How a deletion ended.
@@ -32,12 +34,14 @@ impl DeleteSnapshot {
         Self { client: account.ec2.clone() }
     }
 
-    /// Deletes one snapshot.
+    /// Deletes one snapshot; asks once.
     ///
     /// # Errors
-    /// Throttled to the end of all attempts, or an unknown outcome: a later look will tell.
+    /// Throttled, or an unknown outcome: the call may be made again.
     pub async fn call(&self, snapshot: &SnapshotId) -> Result<Deleted, CallError> {
-        let answer = self.client.delete_snapshot().snapshot_id(snapshot.as_str()).send().await;
+        let asked = self.client.delete_snapshot().snapshot_id(snapshot.as_str()).customize();
+        let once = Builder::new().retry_config(RetryConfig::disabled());
+        let answer = asked.config_override(once).send().await;
         match answer.map_err(|error| CallError::from_sdk("DeleteSnapshot", &error)) {
             Ok(_) => Ok(Deleted::Accepted),
             Err(CallError::Refused { code, .. }) if code == "InvalidSnapshot.NotFound" => {

@@ -19,7 +19,7 @@ use super::{
     stop::Stop,
 };
 use crate::{
-    aws::{DeleteSnapshot, Deleted, Observe},
+    aws::{CallError, Cause, DeleteSnapshot, Deleted, Observe},
     timer,
 };
 use std::{collections::BTreeSet, time::Duration};
@@ -28,6 +28,9 @@ use stillframe_plan::{Judged, KeepReason, PauseReason, Prune, Snapshot, Snapshot
 /// Pauses between looks for snapshots that should be gone.
 const PAUSES: [Duration; 4] =
     [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(3)];
+/// Pauses before a deletion is asked for again that was throttled, or of which nobody knows.
+const AGAIN: [Duration; 4] =
+    [Duration::from_millis(250), Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
 /// Most ids in one note.
 const MOST_IDS: usize = 20;
 
@@ -71,8 +74,7 @@ impl Hands<'_> {
         for point in prune.deletions() {
             for (gone, snapshot) in point.snapshots.iter().enumerate() {
                 deadline.check()?;
-                pace.token().await;
-                let (code, cause) = match self.delete.call(snapshot).await {
+                let (code, cause) = match self.one(snapshot, &mut pace).await {
                     Ok(Deleted::Accepted | Deleted::WasGone) => {
                         asked.push((*snapshot).clone());
                         continue;
@@ -91,7 +93,30 @@ impl Hands<'_> {
         Ok(())
     }
 
+    /// Has one snapshot deleted: asks until EC2 says what becomes of it, and more slowly after it was asked too
+    /// often.
+    ///
+    /// # Errors
+    /// It never said; a later look will tell.
+    pub async fn one(self, snapshot: &SnapshotId, pace: &mut Pace) -> Result<Deleted, CallError> {
+        let mut pauses = AGAIN.iter();
+        loop {
+            pace.token().await;
+            match self.delete.call(snapshot).await {
+                Err(error) if let Some(pause) = pauses.next() => {
+                    tracing::warn!(%error, %snapshot, "deletion asked for again");
+                    if error.cause() == Cause::Throttled {
+                        pace.throttled();
+                    }
+                    timer::sleep(*pause).await;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
     async fn confirm(self, asked: Vec<SnapshotId>, deadline: &Deadline, report: &mut RunReport) {
+        report.deletions_agreed += asked.len();
         let mut pauses = PAUSES.iter();
         let mut unconfirmed = asked.clone();
         while !unconfirmed.is_empty() {

@@ -45,8 +45,11 @@ pub struct RunReport {
     pub failures: Vec<Note>,
     /// What somebody should look at.
     pub warnings: Vec<Note>,
-    /// Snapshots that were deleted.
+    /// Snapshots that were deleted, and are gone.
     pub pruned: Vec<String>,
+    /// How many deletions EC2 has agreed to: some may still be to be seen.
+    #[serde(skip)]
+    pub deletions_agreed: usize,
     /// Why prune held back.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub prune: Vec<Note>,
@@ -176,7 +179,7 @@ impl RunReport {
     /// How a run ended that came to its end.
     #[must_use]
     pub fn how_it_ended(&self) -> Status {
-        let nothing_went = self.pruned.is_empty() && !self.copies.iter().any(CopiedTo::has_changed);
+        let nothing_went = self.deletions_agreed == 0 && !self.copies.iter().any(CopiedTo::has_changed);
         match (self.restore_points.is_empty(), self.failures.is_empty(), nothing_went) {
             (true, false, _) => Status::Failed,
             (true, true, true) => Status::NothingToDo,

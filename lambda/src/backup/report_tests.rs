@@ -63,12 +63,13 @@ fn the_result_has_the_shape_that_operators_build_on() {
 }
 
 #[test]
-fn a_run_is_done_when_it_made_or_deleted_something_and_failed_when_it_only_failed() {
+fn a_run_is_done_when_it_made_something_or_had_something_deleted_and_failed_when_it_only_failed() {
     let status = |points: bool, failures: bool, pruned: bool| {
         let report = RunReport {
             restore_points: if points { vec![point(&[Consistency::Crash])] } else { vec![] },
             failures: if failures { vec![Note::new("x", "y")] } else { vec![] },
-            pruned: if pruned { vec!["snap-0123456789abcdef0".to_owned()] } else { vec![] },
+            // Whether or not it is seen to be gone.
+            deletions_agreed: usize::from(pruned),
             ..RunReport::default()
         };
         report.how_it_ended()

@@ -272,18 +272,23 @@ async fn prune_there(
     told: &mut CopiedTo,
     report: &mut RunReport,
 ) -> Result<(), Stop> {
+    let hands = prune::Hands { delete: &there.delete_snapshot, observe: &there.observe };
+    let mut pace = Pace::of_deletions();
     for copy in &decided.clean_up {
         deadline.check()?;
-        match there.delete_snapshot.call(copy).await {
-            Ok(Deleted::Accepted | Deleted::WasGone) => told.pruned.push(copy.to_string()),
+        match hands.one(copy, &mut pace).await {
+            Ok(Deleted::Accepted | Deleted::WasGone) => {
+                told.deletions_agreed += 1;
+                told.pruned.push(copy.to_string());
+            }
             Ok(Deleted::Kept { code, message }) => told.prune.push(Note::new(code, message)),
             Err(error) => told.prune.push(Note::new("delete-failed", error.to_string())),
         }
     }
     let mut own = RunReport::default();
-    let hands = prune::Hands { delete: &there.delete_snapshot, observe: &there.observe };
     let ended = hands.carry_out(&decided.prune, deadline, &mut own).await;
     told.pruned.append(&mut own.pruned);
+    told.deletions_agreed += own.deletions_agreed;
     told.prune.extend(prune::notes(&decided.prune));
     told.prune.append(&mut own.prune);
     report.failures.append(&mut own.failures);

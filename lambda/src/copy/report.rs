@@ -21,6 +21,9 @@ pub struct CopiedTo {
     /// Copies that were deleted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub pruned: Vec<String>,
+    /// How many deletions EC2 has agreed to there: some may still be to be seen.
+    #[serde(skip)]
+    pub deletions_agreed: usize,
     /// Why pruning held back there.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub prune: Vec<Note>,
@@ -55,7 +58,7 @@ impl CopiedTo {
     /// Whether anything was done.
     #[must_use]
     pub fn has_changed(&self) -> bool {
-        !self.started.is_empty() || !self.pruned.is_empty()
+        !self.started.is_empty() || self.deletions_agreed > 0
     }
 
     /// Takes over how things stand by the last look. Those that EC2 does not copy are told already.

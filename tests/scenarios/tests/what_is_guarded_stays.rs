@@ -235,6 +235,7 @@ fn a_deletion_counts_when_the_snapshot_is_seen_no_more() {
     assert_eq!(pruned(&report), BTreeSet::new(), "{report}");
     let told = notes(&report, "still-there");
     assert_eq!(told.len(), 1, "{report}");
+    assert_eq!(report["status"], "done", "EC2 has agreed to delete: {report}");
     assert!(ids(&old[1..]).iter().all(|id| told[0].contains(id.as_str())), "{told:?}");
     // The next look is the next run's, and what is gone then is gone.
     region.show_deleted(0);
