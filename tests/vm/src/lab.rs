@@ -45,10 +45,16 @@ impl Workshop {
     }
 
     pub(crate) fn boot(&self, name: &str, disks: &[Disk]) -> anyhow::Result<Guest> {
+        self.boot_from(name, None, disks)
+    }
+
+    /// Boots from the root disk that another guest left.
+    pub(crate) fn boot_from(&self, name: &str, left: Option<&Disk>, disks: &[Disk]) -> anyhow::Result<Guest> {
         let folder = self.folder(name)?;
         let machine = Machine {
             image: &self.image,
             root: volume('f', 0)?,
+            left,
             programs: &self.programs,
             disks,
             folder: &folder,

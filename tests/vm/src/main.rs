@@ -12,7 +12,7 @@ mod workload;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use lab::{Lab, Workshop};
-use scenarios::{copies, one_of_two, root, third_line, unplug};
+use scenarios::{boot, copies, one_of_two, root, third_line, unplug};
 use shown::Shown;
 use std::io::Write;
 use std::path::PathBuf;
@@ -76,6 +76,15 @@ enum Scenario {
     ThirdLine,
     /// A volume unplugged while frozen.
     Unplug,
+    /// Mounts at real boots: ordering, hot plug, what is missing or broken.
+    Boot,
+}
+
+impl Scenario {
+    /// Whether it needs the guest in which every stack is under load.
+    fn is_of_the_lab(self) -> bool {
+        self != Self::Boot
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -152,7 +161,12 @@ fn run(at: &Where, only: &[Scenario]) -> anyhow::Result<()> {
     let workshop = workshop(at)?;
     let mut shown = Shown::default();
     let chosen = |scenario| only.is_empty() || only.contains(&scenario);
-    let evidence = in_the_lab(&workshop, &mut shown, chosen)?;
+    let of_the_lab = only.is_empty() || only.iter().any(|scenario| scenario.is_of_the_lab());
+    let evidence = if of_the_lab { in_the_lab(&workshop, &mut shown, chosen)? } else { None };
+    if chosen(Scenario::Boot) {
+        let outcome = boot::run(&workshop, &mut shown);
+        shown.ended("a real boot", outcome);
+    }
     if let Some((control, frozen)) = evidence {
         let verified = frozen.and_then(|frozen| copies::verify_frozen(&workshop, &frozen, &mut shown));
         shown.ended("freeze, copy, restore, verify", verified);

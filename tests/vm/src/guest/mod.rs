@@ -15,6 +15,7 @@ use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Child;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use stillframe_wire::VolumeId;
 
@@ -66,10 +67,12 @@ pub enum GuestError {
 /// What a guest is made of.
 #[derive(Debug)]
 pub struct Machine<'a> {
-    /// Kernel and root disk.
+    /// Kernel and pristine root disk.
     pub image: &'a Image,
     /// The root disk's volume id.
     pub root: VolumeId,
+    /// What to boot in the place of the pristine root disk: what an earlier guest left of it.
+    pub left: Option<&'a Disk>,
     /// A disk with the programs that the guest finds in `/opt`; see [`programs`].
     pub programs: &'a Path,
     /// What is attached from the start.
@@ -98,6 +101,8 @@ pub struct Guest {
     qmp: Qmp,
     control: Control,
     console: PathBuf,
+    /// Which slots hold which volume.
+    slots: Mutex<Vec<(usize, VolumeId)>>,
     /// The root disk.
     pub root: Disk,
     /// How long it took until the agent answered.
@@ -113,7 +118,9 @@ impl Guest {
         let began = Instant::now();
         let folder = machine.folder;
         let pristine = Disk { volume: machine.root.clone(), image: machine.image.disk.clone() };
-        let root = disk::copy_all(&[&pristine], folder).map_err(io_error("copy the root disk"))?.pop();
+        let root = disk::copy_all(&[machine.left.unwrap_or(&pristine)], folder)
+            .map_err(io_error("copy the root disk"))?
+            .pop();
         let root = root.ok_or(GuestError::Ended)?;
         let mut qemu = qemu::command(machine, &root).spawn().map_err(io_error("start QEMU"))?;
         let channels = || {
@@ -130,7 +137,9 @@ impl Guest {
             }
         };
         let console = qemu::console(folder);
-        let mut guest = Self { qemu, qmp, control, console, root, boot: Duration::ZERO };
+        let slots = machine.disks.iter().map(|disk| disk.volume.clone()).enumerate().collect();
+        let slots = Mutex::new(slots);
+        let mut guest = Self { qemu, qmp, control, console, slots, root, boot: Duration::ZERO };
         guest.control.greet(BOOT)?;
         guest.boot = began.elapsed();
         Ok(guest)
@@ -184,26 +193,24 @@ impl Guest {
     /// # Errors
     /// No free slot, or the guest does not notice.
     pub fn plug(&self, disk: &Disk) -> Result<(), GuestError> {
+        let slot = {
+            let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+            let free = (0..qemu::SLOTS).find(|n| slots.iter().all(|(used, _)| used != n));
+            let free = free.ok_or_else(|| GuestError::Late("a free slot".to_owned()))?;
+            slots.push((free, disk.volume.clone()));
+            free
+        };
         self.qmp.execute("blockdev-add", &qemu::blockdev(disk))?;
-        let slots: Vec<String> = (0..qemu::SLOTS).map(qemu::slot).collect();
-        let mut refused = GuestError::Late("a free slot".to_owned());
-        for slot in slots {
-            match self.qmp.execute("device_add", &qemu::device(disk, &slot)) {
-                Ok(_) => {
-                    let serial = disk.volume.serial();
-                    // udev is done when nothing waits and the disk is there.
-                    let script = format!(
-                        "for try in $(seq 200); do for disk in /sys/block/nvme*n1; do \
-                         read -r serial <$disk/device/serial || continue; \
-                         [ $serial != {serial} ] || {{ udevadm settle; exit 0; }}; done; sleep 0.05; done; exit 1"
-                    );
-                    return self.run(&script).map(drop);
-                }
-                Err(error @ GuestError::Qemu { .. }) => refused = error,
-                Err(error) => return Err(error),
-            }
-        }
-        Err(refused)
+        // Never tried in a slot that is taken: after that refusal the guest is not told of the right one.
+        self.qmp.execute("device_add", &qemu::device(disk, &qemu::slot(slot)))?;
+        let serial = disk.volume.serial();
+        // udev is done when nothing waits and the disk is there.
+        let script = format!(
+            "for try in $(seq 600); do for disk in /sys/block/nvme*n1; do \
+             read -r serial <$disk/device/serial || continue; \
+             [ $serial != {serial} ] || {{ udevadm settle; exit 0; }}; done; sleep 0.05; done; exit 1"
+        );
+        self.run(&script).map(drop)
     }
 
     /// Takes a disk away from under the guest.
@@ -215,6 +222,7 @@ impl Guest {
         let device = qemu::device_id(&serial);
         self.qmp.execute("device_del", &json!({"id": device}))?;
         self.qmp.wait("DEVICE_DELETED", &device)?;
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner).retain(|(_, used)| used != volume);
         self.qmp.execute("blockdev-del", &json!({"node-name": qemu::node(&serial)})).map(drop)
     }
 
@@ -246,6 +254,26 @@ impl Guest {
         self.cont()?;
         let took = began.elapsed();
         Ok(Cut { disks: copied?, begun_ns, ended_ns: self.now_ns()?, took })
+    }
+
+    /// Has systemd shut the guest down, as `poweroff` does; what is on its root disk then. The other disks
+    /// are their images again.
+    ///
+    /// # Errors
+    /// It does not end.
+    pub fn shut_down(mut self) -> Result<Disk, GuestError> {
+        // The agent dies with the rest; its answer may not come any more.
+        self.run("systemctl --no-block poweroff")?;
+        let end = Instant::now() + BOOT;
+        loop {
+            if self.qemu.try_wait().map_err(io_error("wait for QEMU"))?.is_some() {
+                return Ok(self.root.clone());
+            }
+            if Instant::now() > end {
+                return Err(GuestError::Late("the guest's shutdown".to_owned()));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// What the guest's kernel said.

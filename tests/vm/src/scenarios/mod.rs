@@ -1,6 +1,7 @@
 //! What is tried in the guest, one file each. A scenario states claims; an error is something else that
 //! went wrong.
 
+pub(crate) mod boot;
 pub(crate) mod copies;
 pub(crate) mod one_of_two;
 pub(crate) mod root;
