@@ -1,9 +1,11 @@
 //! From volumes to the device that holds the file system: the volume's disk by its serial number, its
-//! partition, or the logical volume or array that udev assembled from it. Waits until it is there.
+//! partition, or the logical volume or array that was assembled from it. Waits until it is there.
 
 use super::MountError;
+use super::sets::{self, Part, is_part};
 use super::signature::Signature;
 use crate::clock::Boottime;
+use crate::programs;
 use crate::volumes::attached;
 use crate::volumes::mountinfo::Mount;
 use crate::volumes::sysfs::Sysfs;
@@ -15,6 +17,8 @@ use stillframe_wire::{FileSystemKind, MountSpec, VolumeId};
 
 /// How often is looked whether a volume has appeared.
 const PAUSE: Duration = Duration::from_millis(50);
+/// How long udev may take for what it has begun.
+const UDEV: Duration = Duration::from_secs(10);
 /// More layers than this are a loop in what we read.
 const MOST_LAYERS: usize = 8;
 
@@ -26,17 +30,55 @@ pub(super) struct Device {
     pub(super) names: Vec<String>,
     /// What the first one carries.
     pub(super) signature: Signature,
+    /// What was changed on the volumes to put them together, if anything, for people.
+    pub(super) changed: Option<String>,
 }
 
-/// Waits for the volumes and finds the device on them.
+/// What the volumes hold.
+enum Found {
+    Device(Device),
+    /// Parts of sets that nobody has put together.
+    Parts(Vec<Part>),
+}
+
+/// Waits for the volumes and finds the device on them. A set that udev has not put together by itself is
+/// assembled.
 ///
 /// # Errors
-/// They do not appear in time, or it cannot be told which device is meant.
+/// They do not appear in time, a set cannot be assembled, or it cannot be told which device is meant.
 pub(super) fn find(root: &Path, spec: &MountSpec, until: Boottime) -> Result<Device, MountError> {
     let began = Boottime::now();
     let limit = until.min(began.after(Duration::from_secs(spec.wait_s)));
+    let mut assembled: Vec<Vec<Part>> = Vec::new();
+    let mut changed = None;
     loop {
-        let found = look(root, spec, until);
+        let found = match look(root, spec, until) {
+            Ok(Found::Device(device)) => return Ok(Device { changed, ..device }),
+            Ok(Found::Parts(parts)) if !assembled.contains(&parts) => {
+                settle(until);
+                // What udev has put together meanwhile is left to it.
+                if !matches!(look(root, spec, until), Ok(Found::Parts(after)) if after == parts) {
+                    continue;
+                }
+                match sets::assemble(root, spec, &parts, until) {
+                    Ok(done) => changed = done.or(changed),
+                    // What needs a key may still be opened by somebody who has it.
+                    Err(MountError::NotAssembled { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+                settle(until);
+                assembled.push(parts);
+                continue;
+            }
+            Ok(Found::Parts(parts)) => {
+                let first = parts.first();
+                Err(MountError::NotAssembled {
+                    device: first.map(Part::shown).unwrap_or_default(),
+                    signature: first.map(|part| part.signature.words()).unwrap_or_default(),
+                })
+            }
+            Err(error) => Err(error),
+        };
         let may_appear = matches!(
             found,
             Err(MountError::NotAttached { .. }
@@ -51,7 +93,14 @@ pub(super) fn find(root: &Path, spec: &MountSpec, until: Boottime) -> Result<Dev
     }
 }
 
-fn look(root: &Path, spec: &MountSpec, until: Boottime) -> Result<Device, MountError> {
+/// Lets udev end what it has begun. Where there is none, nothing is waited for.
+fn settle(until: Boottime) {
+    let mut settle = programs::program("udevadm");
+    settle.args(["settle", &format!("--timeout={}", UDEV.as_secs())]);
+    let _ = programs::run(&mut settle, until.min(Boottime::now().after(UDEV)));
+}
+
+fn look(root: &Path, spec: &MountSpec, until: Boottime) -> Result<Found, MountError> {
     let sysfs = Sysfs::new(root);
     let attached = attached(root);
     let mut names: Vec<String> = Vec::new();
@@ -63,21 +112,23 @@ fn look(root: &Path, spec: &MountSpec, until: Boottime) -> Result<Device, MountE
             names.push(name);
         }
     }
-    let device = Device { root: root.to_owned(), names, signature: Signature::default() };
+    let device = Device { root: root.to_owned(), names, signature: Signature::default(), changed: None };
     for path in device.paths() {
         // sysfs shows a disk a moment before /dev has it.
         path.metadata().map_err(|source| MountError::Read { device: path.display().to_string(), source })?;
     }
-    let signature = Signature::of(&device.path(), until)?;
-    if let Some(kind) = signature.kind.as_deref().filter(|kind| is_part(kind)) {
-        return Err(MountError::NotAssembled { device: device.shown(), signature: kind.to_owned() });
+    let mut parts = Vec::new();
+    for name in &device.names {
+        let signature = Signature::of(&root.join("dev").join(name), until)?;
+        if signature.kind.as_deref().is_some_and(is_part) {
+            parts.push(Part { name: name.clone(), signature });
+        }
     }
-    Ok(Device { signature, ..device })
-}
-
-/// Whether it is what something else is assembled from.
-fn is_part(kind: &str) -> bool {
-    kind.ends_with("_member") || kind == "crypto_LUKS"
+    if !parts.is_empty() {
+        return Ok(Found::Parts(parts));
+    }
+    let signature = Signature::of(&device.path(), until)?;
+    Ok(Found::Device(Device { signature, ..device }))
 }
 
 fn missing(volume: &VolumeId, spec: &MountSpec) -> MountError {
@@ -118,13 +169,18 @@ fn on_disk(
     if let [only] = ends.as_slice() {
         return Ok(only.clone());
     }
-    let holds_one = |name: &&String| {
-        let found = Signature::of(&root.join("dev").join(name), until);
-        found.is_ok_and(|found| found.kind.as_deref().and_then(FileSystemKind::named).is_some())
+    let kind = |name: &String| {
+        let found = Signature::of(&root.join("dev").join(name), until).ok()?;
+        found.kind.as_deref().and_then(FileSystemKind::named)
     };
-    let with_one: Vec<String> = ends.iter().filter(holds_one).cloned().collect();
-    match with_one.as_slice() {
-        [only] => Ok(only.clone()),
+    let with_one: Vec<(String, FileSystemKind)> =
+        ends.iter().filter_map(|name| Some((name.clone(), kind(name)?))).collect();
+    let of_kind: Vec<&String> =
+        with_one.iter().filter(|(_, kind)| Some(*kind) == spec.file_system).map(|(name, _)| name).collect();
+    match (with_one.as_slice(), of_kind.as_slice()) {
+        // One among others that is of the type that the order names cannot be mistaken either.
+        ([(only, _)], _) => Ok(only.clone()),
+        (_, [only]) => Ok((*only).clone()),
         _ => Err(MountError::Several { device: shown(disk), found: ends.join(", ") }),
     }
 }
@@ -133,7 +189,8 @@ fn on_disk(
 /// of it.
 fn ends_of(sysfs: &Sysfs, name: &str, depth: usize, ends: &mut Vec<String>) {
     let mut above: Vec<String> = sysfs.partitions(name).into_iter().map(|(_, name)| name).collect();
-    above.extend(sysfs.holders(name));
+    // An array that udev has begun is none yet.
+    above.extend(sysfs.holders(name).into_iter().filter(|holder| !super::md::is_unstarted(sysfs, holder)));
     if above.is_empty() || depth == MOST_LAYERS {
         if !ends.iter().any(|end| end == name) {
             ends.push(name.to_owned());

@@ -46,6 +46,44 @@ pub enum MountError {
         /// What `blkid` calls it.
         signature: String,
     },
+    /// A set of which parts are missing.
+    #[error(
+        "{device} is a part of {set}, of which only {found} of {wanted} parts are here; it is not started \
+         without the others"
+    )]
+    Incomplete {
+        /// The device.
+        device: String,
+        /// The set.
+        set: String,
+        /// Of how many parts it is made.
+        wanted: usize,
+        /// How many there are.
+        found: usize,
+    },
+    /// The parts of a set could not be put together.
+    #[error("failed to assemble the {what} of {device}: {why}")]
+    Assemble {
+        /// The device.
+        device: String,
+        /// `volume group` or `array`.
+        what: &'static str,
+        /// Why.
+        why: String,
+    },
+    /// A set's copy that is to keep its UUID.
+    #[error(
+        "{device} has the same UUID as {original}, and a {signature} cannot be used with that; \
+         `\"duplicate\": \"new-uuid\"` gives it another"
+    )]
+    SetBeside {
+        /// The device.
+        device: String,
+        /// The other.
+        original: String,
+        /// What `blkid` calls it.
+        signature: String,
+    },
     /// There is no file system.
     #[error(
         "{device} holds no file system, and the order does not say that it was made blank (`\"blank\": true`)"

@@ -1,5 +1,6 @@
-//! Growing into a larger volume: the partition before the mount, the file system after it. What cannot be
-//! grown is mounted as it is, and the report warns of it.
+//! Growing into a larger volume: the partition and what lies between it and the file system ([`super::sets`])
+//! before the mount, the file system after it. What cannot be grown is mounted as it is, and the report warns
+//! of it.
 
 use super::device::Device;
 use super::file_system::{IN_ORDER, is_ext};
@@ -14,11 +15,10 @@ use stillframe_wire::FileSystemKind;
 const SLACK: u64 = 2 << 20;
 const CAP_SYS_RESOURCE: u64 = 1 << 24;
 
-/// Grows the partition that the file system lies in to the end of its disk, when it is the last one and
-/// there is room. What to warn of, if anything. The partition itself must not be in use.
-pub(super) fn partition(root: &Path, device: &Device, until: Boottime) -> Option<String> {
+/// Grows a partition to the end of its disk, when it is the last one and there is room. What to warn of, if
+/// anything. No file system on it may be mounted.
+pub(super) fn partition(root: &Path, name: &str, until: Boottime) -> Option<String> {
     let sysfs = Sysfs::new(root);
-    let [name] = device.names.as_slice() else { return None };
     let Below::Disk { disk, partition } = sysfs.below(name) else { return None };
     let number: u32 = partition.parse().ok()?;
     let end = sysfs.start(name)? + sysfs.size(name)?;

@@ -6,7 +6,7 @@ use super::file_system::{self, Content};
 use super::options::{Options, options};
 use super::place::{self, mounted_at};
 use super::record::{Record, Records};
-use super::{MountError, duplicate, grow};
+use super::{MountError, duplicate, grow, sets};
 use crate::clock::Boottime;
 use crate::hooks::{Event, Facts, Hooks};
 use crate::volumes::mountinfo::Mount;
@@ -102,6 +102,10 @@ impl Work<'_> {
         let _locks = self.lock()?;
         let device = device::find(self.root, spec, self.until)?;
         self.saw(&device);
+        if let Some(changed) = &device.changed {
+            self.outcome.new_uuid = true;
+            self.warn(changed.clone());
+        }
         let mounts = read_mounts(self.root)?;
         if let Some(there) = mounted_at(&mounts, &spec.mount_point) {
             if device.is_in(there) {
@@ -147,8 +151,7 @@ impl Work<'_> {
         allowed?;
         let may_write = !options.is_read_only();
         if !is_mounted && spec.grow && may_write {
-            let warning = grow::partition(self.root, &device, self.until);
-            self.outcome.warnings.extend(warning);
+            self.outcome.warnings.extend(sets::grow(self.root, &device, self.until));
         }
         if let Content::Blank(kind) = content {
             say(&format!("{} is blank: making {kind} on it", device.shown()));
@@ -162,8 +165,10 @@ impl Work<'_> {
                 let wish = spec.duplicate;
                 let settled =
                     duplicate::settle(self.root, &device, kind, wish, options, original, self.until)?;
-                (options, self.outcome.new_uuid) = settled;
-                if self.outcome.new_uuid {
+                let is_new;
+                (options, is_new) = settled;
+                self.outcome.new_uuid |= is_new;
+                if is_new {
                     device.signature = super::signature::Signature::of(&device.path(), self.until)?;
                 }
             }

@@ -160,6 +160,12 @@ impl Sysfs {
         Below::Devices { layer: self.layer(name), names }
     }
 
+    /// What the device mapper or md made the device of.
+    #[must_use]
+    pub fn members(&self, name: &str) -> Vec<String> {
+        entries(&self.device(name).join("slaves"))
+    }
+
     /// The members of every btrfs file system: its UUID and its devices' names.
     #[must_use]
     pub fn btrfs(&self) -> Vec<(String, Vec<String>)> {

@@ -5,7 +5,7 @@ set -eu
 suite=$1 folder=$2 overlay=$3
 root=$folder/root
 
-packages=systemd,systemd-sysv,udev,kmod,iproute2
+packages=systemd,systemd-sysv,udev,kmod,iproute2,fdisk
 packages=$packages,lvm2,thin-provisioning-tools,mdadm,cryptsetup-bin,e2fsprogs,xfsprogs,btrfs-progs
 
 # The kernel is unpacked, not installed: its installation would want an initramfs, which nobody boots.

@@ -12,7 +12,7 @@ mod workload;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use lab::{Lab, Workshop};
-use scenarios::{boot, copies, one_of_two, root, third_line, unplug};
+use scenarios::{boot, copies, one_of_two, root, sets, third_line, unplug};
 use shown::Shown;
 use std::io::Write;
 use std::path::PathBuf;
@@ -78,12 +78,14 @@ enum Scenario {
     Unplug,
     /// Mounts at real boots: ordering, hot plug, what is missing or broken.
     Boot,
+    /// LVM and md sets: beside their originals, incomplete, on larger volumes.
+    Sets,
 }
 
 impl Scenario {
     /// Whether it needs the guest in which every stack is under load.
     fn is_of_the_lab(self) -> bool {
-        self != Self::Boot
+        !matches!(self, Self::Boot | Self::Sets)
     }
 }
 
@@ -166,6 +168,10 @@ fn run(at: &Where, only: &[Scenario]) -> anyhow::Result<()> {
     if chosen(Scenario::Boot) {
         let outcome = boot::run(&workshop, &mut shown);
         shown.ended("a real boot", outcome);
+    }
+    if chosen(Scenario::Sets) {
+        let outcome = sets::run(&workshop, &mut shown);
+        shown.ended("sets", outcome);
     }
     if let Some((control, frozen)) = evidence {
         let verified = frozen.and_then(|frozen| copies::verify_frozen(&workshop, &frozen, &mut shown));

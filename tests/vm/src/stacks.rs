@@ -75,7 +75,7 @@ pub(crate) fn mounts() -> Vec<String> {
 }
 
 /// A script's beginning: `$d0`, `$d1`, ... are the devices of the volumes.
-fn devices(volumes: &[VolumeId]) -> String {
+pub(crate) fn devices(volumes: &[VolumeId]) -> String {
     let mut script = String::from("set -e\nudevadm settle\n");
     for (n, volume) in volumes.iter().enumerate() {
         let serial = volume.serial();

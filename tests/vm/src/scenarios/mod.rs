@@ -5,6 +5,7 @@ pub(crate) mod boot;
 pub(crate) mod copies;
 pub(crate) mod one_of_two;
 pub(crate) mod root;
+pub(crate) mod sets;
 pub(crate) mod third_line;
 pub(crate) mod unplug;
 
