@@ -1,5 +1,7 @@
 //! Reading JSON so that an error names the field.
 
+use crate::VERSION;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 /// A document that could not be read, with the path of the field that is wrong.
@@ -23,6 +25,24 @@ pub enum JsonError {
         /// What serde says of it.
         cause: String,
     },
+}
+
+/// Refuses a document of a version that this reader does not know.
+pub(crate) fn check_version(what: &'static str, v: u32) -> Result<(), JsonError> {
+    if v == VERSION {
+        return Ok(());
+    }
+    let cause = format!("{v} is not the version that this reader knows ({VERSION})");
+    Err(JsonError::Field { what, field: "v".to_owned(), cause })
+}
+
+/// The same before the rest of it is read: what another version leaves out is no error of its own.
+pub(crate) fn expect_version(what: &'static str, text: &[u8]) -> Result<(), JsonError> {
+    #[derive(Deserialize)]
+    struct Versioned {
+        v: u32,
+    }
+    check_version(what, read::<Versioned>(what, text)?.v)
 }
 
 pub(crate) fn read<T: DeserializeOwned>(what: &'static str, text: &[u8]) -> Result<T, JsonError> {

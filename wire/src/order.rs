@@ -2,7 +2,7 @@
 //! HMAC-SHA-256 by the backup function and verified by the signal function. The helper holds no key;
 //! it reads the order to learn what to freeze, and the signal function is the judge of it.
 
-use crate::{InstanceId, JsonError, RunId, VERSION, VolumeId, json};
+use crate::{InstanceId, JsonError, RunId, VolumeId, json};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
@@ -203,6 +203,7 @@ impl WorkOrder {
         let claims = BASE64_URL_SAFE_NO_PAD
             .decode(claims)
             .map_err(|error| OrderError::Malformed(format!("its claims are no base64url: {error}")))?;
+        json::expect_version("work order", &claims)?;
         let order: Self = json::read("work order", &claims)?;
         order.check()?;
         Ok(order)
@@ -224,9 +225,7 @@ impl WorkOrder {
         let field = |field: &str, cause: String| {
             Err(JsonError::Field { what: "work order", field: field.to_owned(), cause }.into())
         };
-        if self.v != VERSION {
-            return field("v", format!("{} is not the version that this reader knows ({VERSION})", self.v));
-        }
+        json::check_version("work order", self.v)?;
         if self.aud != AUDIENCE {
             return Err(OrderError::WrongAudience(self.aud.clone()));
         }

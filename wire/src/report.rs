@@ -350,7 +350,7 @@ impl Report {
     /// Reads what a helper printed, from as much of its stdout as was carried.
     ///
     /// # Errors
-    /// No line of it is a whole report.
+    /// No line of it is a whole report, or it is of a version that is not known here.
     pub fn read(stdout: &str) -> Result<Self, JsonError> {
         let mut lines = stdout.lines().filter(|line| !line.trim().is_empty());
         let Some(first) = lines.next() else {
@@ -359,6 +359,7 @@ impl Report {
                 cause: "the helper printed nothing".to_owned(),
             });
         };
+        json::expect_version("report", first.as_bytes())?;
         let brief: Self = json::read("report", first.as_bytes())?;
         if brief.truncated
             && let Some(Ok(whole)) = lines.next().map(|line| json::read("report", line.as_bytes()))

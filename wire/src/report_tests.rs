@@ -81,3 +81,11 @@ proptest! {
         let _ = Report::read(&text);
     }
 }
+
+#[test]
+fn a_report_of_another_version_is_refused_before_its_words_are_judged() {
+    for text in [r#"{"v": 2}"#, r#"{"v": 2, "verdict": "excellent"}"#] {
+        let error = Report::read(text).unwrap_err().to_string();
+        assert_eq!(error, "report: field v: 2 is not the version that this reader knows (1)");
+    }
+}

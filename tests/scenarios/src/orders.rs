@@ -1,7 +1,11 @@
 //! Orders that the backup function did not write.
 
 use crate::region::Region;
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use base64::{
+    Engine,
+    prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD},
+};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use stillframe_wire::{AUDIENCE, InstanceId, OrderedVolume, RunId, SigningKey, VolumeId, WorkOrder};
@@ -31,12 +35,28 @@ impl Region {
         self.order_with(instance, |order| order.rehearse = true)
     }
 
-    fn order_with(&self, instance: &str, change: impl FnOnce(&mut WorkOrder)) -> String {
+    /// Such an order in words of another version, signed all the same: with `v` as it says, and without a claim that
+    /// this version needs.
+    #[must_use]
+    pub fn order_of_version(&self, instance: &str, v: u32) -> String {
+        let order = self.order_for(instance);
+        let claims = order.split('.').nth(1).and_then(|claims| BASE64_URL_SAFE_NO_PAD.decode(claims).ok());
+        let mut claims: Value = serde_json::from_slice(&claims.expect("claims")).expect("JSON");
+        claims["v"] = json!(v);
+        claims.as_object_mut().expect("an object").remove("layout_tags");
+        let key = EncodingKey::from_secret(&self.signing_key());
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key).expect("a token")
+    }
+
+    fn signing_key(&self) -> Vec<u8> {
         let key =
             self.ssm("GetParameter", &json!({"Name": "/stillframe/signing-key", "WithDecryption": true}));
         let key = key["Parameter"]["Value"].as_str().expect("a key");
-        let key = BASE64_URL_SAFE_NO_PAD.decode(key).expect("a key is base64url");
-        let key = SigningKey::new(key).expect("a key is long enough");
+        BASE64_URL_SAFE_NO_PAD.decode(key).expect("a key is base64url")
+    }
+
+    fn order_with(&self, instance: &str, change: impl FnOnce(&mut WorkOrder)) -> String {
+        let key = SigningKey::new(self.signing_key()).expect("a key is long enough");
         let stem = format!("vol-{}", &instance["i-".len()..instance.len() - 1].get(..15).expect("an id"));
         let volume = |n: u32, device: &str| OrderedVolume {
             id: VolumeId::new(format!("{stem}{n:02}")).expect("a volume id"),
@@ -68,6 +88,11 @@ impl Region {
         order.sign(&key).expect("an order that can be signed")
     }
 
+    /// Has another document stand in the place of one that is deployed.
+    pub fn put_document(&self, name: &str, document: &Value) {
+        self.client().put_document(name, document).expect("the region takes it");
+    }
+
     /// Runs the document `Stillframe-Freeze` with an order and returns the helper's report.
     #[must_use]
     pub fn freeze_with(&self, instance: &str, order: &str) -> Value {
@@ -80,6 +105,14 @@ impl Region {
     /// Runs the document `Stillframe-Freeze` with these parameters; the invocation as it ended.
     pub fn run_freeze(&self, instance: &str, parameters: &Value) -> Value {
         self.run_document(instance, "Stillframe-Freeze", parameters)
+    }
+
+    /// Runs the document `Stillframe-Mount` with an order; what the helper printed.
+    #[must_use]
+    pub fn mount_with(&self, instance: &str, order: &Value) -> String {
+        let order = BASE64_STANDARD.encode(order.to_string());
+        let end = self.run_document(instance, "Stillframe-Mount", &json!({"order": [order]}));
+        end["StandardOutputContent"].as_str().unwrap_or_default().to_owned()
     }
 
     /// Runs a document with these parameters; the invocation as it ended.

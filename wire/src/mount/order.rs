@@ -407,10 +407,7 @@ impl MountOrder {
     pub fn check(&self) -> Result<(), JsonError> {
         let field =
             |field: String, cause: String| Err(JsonError::Field { what: "mount order", field, cause });
-        if self.v != VERSION {
-            let cause = format!("{} is not the version that this reader knows ({VERSION})", self.v);
-            return field("v".to_owned(), cause);
-        }
+        json::check_version("mount order", self.v)?;
         if self.mounts.is_empty() {
             return field("mounts".to_owned(), "names no mount".to_owned());
         }

@@ -119,8 +119,9 @@ impl MountReport {
     /// Reads what a helper printed.
     ///
     /// # Errors
-    /// It is no report; names the field.
+    /// It is no report, or one of a version that is not known here; names the field.
     pub fn read(text: &[u8]) -> Result<Self, JsonError> {
+        json::expect_version("mount report", text)?;
         json::read("mount report", text)
     }
 
