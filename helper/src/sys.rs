@@ -1,5 +1,5 @@
 //! What the kernel offers and no safe library wraps: the freeze ioctls, `fork`, shared memory, the
-//! scheduler's and the allocator's knobs, and signals as a file. It decides nothing.
+//! scheduler's and the allocator's knobs, asynchronous reads, and signals as a file. It decides nothing.
 //!
 //! The one file of the helper with `unsafe` in it.
 #![allow(unsafe_code)]
@@ -175,6 +175,147 @@ pub fn readable(fd: impl AsFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an `OwnedFd` is open and names the same file for as long as it lives, and the `AsyncFd`
     // owns it.
     Ok(unsafe { AsyncFd::register_with_interest(copy, Interest::READABLE) }?)
+}
+
+/// `struct iocb` of the kernel, for a read (`IOCB_CMD_PREAD`, which is 0).
+#[repr(C)]
+#[derive(Default)]
+struct ReadRequest {
+    data: u64,
+    key_and_flags: [u32; 2],
+    opcode: u16,
+    priority: i16,
+    file: u32,
+    buffer: u64,
+    length: u64,
+    offset: i64,
+    reserved: u64,
+    flags: u32,
+    event_file: u32,
+}
+
+/// `struct io_event` of the kernel.
+#[repr(C)]
+#[derive(Default, Clone, Copy)]
+struct ReadEnded {
+    data: u64,
+    request: u64,
+    result: i64,
+    further: i64,
+}
+
+/// Several reads of one file under way at once, each into a buffer of its own. Only past the page cache are
+/// they really at once. The kernel's older interface, which every kernel has and no policy switches off.
+#[derive(Debug)]
+pub struct Reads<'f> {
+    context: libc::c_ulong,
+    file: BorrowedFd<'f>,
+    memory: Vec<u8>,
+    /// Where the first buffer begins in `memory`.
+    start: usize,
+    length: usize,
+    busy: Vec<bool>,
+}
+
+/// What direct reads want buffers to begin at.
+const PAGE: usize = 4096;
+
+impl<'f> Reads<'f> {
+    /// Room for `depth` reads of `length` bytes.
+    ///
+    /// # Errors
+    /// The kernel has none left, or `length` is no whole number of pages.
+    pub fn new(file: BorrowedFd<'f>, depth: usize, length: usize) -> io::Result<Self> {
+        if !length.is_multiple_of(PAGE) || depth == 0 {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        // No zeros: they would be no memory before the first read wants it.
+        let memory = vec![0xff; depth * length + PAGE];
+        let start = memory.as_ptr().align_offset(PAGE).min(PAGE);
+        let mut context: libc::c_ulong = 0;
+        // SAFETY: the kernel writes one word, which outlives the call.
+        let made = unsafe { libc::syscall(libc::SYS_io_setup, depth, &raw mut context) };
+        if made < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(Self { context, file, memory, start, length, busy: vec![false; depth] })
+    }
+
+    /// A buffer that no read is under way into.
+    #[must_use]
+    pub fn free(&self) -> Option<usize> {
+        self.busy.iter().position(|busy| !busy)
+    }
+
+    /// Begins a read at `offset`, which fills the whole buffer where the file is long enough.
+    ///
+    /// # Errors
+    /// The kernel does not take it.
+    pub fn begin(&mut self, buffer: usize, offset: u64) -> io::Result<()> {
+        if self.busy.get(buffer) != Some(&false) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let at = self.start + buffer * self.length;
+        let Some(target) = self.memory.get_mut(at..at + self.length) else {
+            return Err(io::ErrorKind::InvalidInput.into());
+        };
+        let mut request = ReadRequest {
+            data: buffer as u64,
+            file: u32::try_from(self.file.as_raw_fd()).unwrap_or(u32::MAX),
+            buffer: target.as_mut_ptr() as u64,
+            length: self.length as u64,
+            offset: i64::try_from(offset).map_err(io::Error::other)?,
+            ..ReadRequest::default()
+        };
+        let mut list = [&raw mut request];
+        // SAFETY: the request is read during the call. Its buffer is `memory`'s, which is neither moved nor
+        // freed nor handed out before `Drop` has waited for every read.
+        let taken = unsafe { libc::syscall(libc::SYS_io_submit, self.context, 1, list.as_mut_ptr()) };
+        match taken {
+            1 => {
+                if let Some(busy) = self.busy.get_mut(buffer) {
+                    *busy = true;
+                }
+                Ok(())
+            }
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    /// Waits for the end of a read, `limit` at most: its buffer, and how many bytes were read. Nothing when
+    /// the time is over.
+    ///
+    /// # Errors
+    /// The kernel cannot be asked.
+    pub fn ended(&mut self, limit: Duration) -> io::Result<Option<(usize, io::Result<usize>)>> {
+        let mut ended = [ReadEnded::default()];
+        let mut limit = libc::timespec {
+            tv_sec: limit.as_secs().try_into().unwrap_or(libc::time_t::MAX),
+            tv_nsec: limit.subsec_nanos().into(),
+        };
+        // SAFETY: the kernel writes at most one event, into memory that outlives the call.
+        let count = unsafe {
+            libc::syscall(libc::SYS_io_getevents, self.context, 1, 1, ended.as_mut_ptr(), &raw mut limit)
+        };
+        if count < 0 {
+            let error = io::Error::last_os_error();
+            return if error.kind() == io::ErrorKind::Interrupted { Ok(None) } else { Err(error) };
+        }
+        let Some(ended) = ended.first().filter(|_| count == 1) else { return Ok(None) };
+        let buffer = usize::try_from(ended.data).map_err(io::Error::other)?;
+        if let Some(busy) = self.busy.get_mut(buffer) {
+            *busy = false;
+        }
+        let failed = |_| io::Error::from_raw_os_error(i32::try_from(-ended.result).unwrap_or(libc::EIO));
+        Ok(Some((buffer, usize::try_from(ended.result).map_err(failed))))
+    }
+}
+
+impl Drop for Reads<'_> {
+    fn drop(&mut self) {
+        // SAFETY: returns when no read is under way any more; `memory` is freed after it.
+        unsafe { libc::syscall(libc::SYS_io_destroy, self.context) };
+    }
 }
 
 /// How many pages this process has had to read from a disk.

@@ -2,12 +2,14 @@
 //! first touched. Many requests in flight, at a bounded rate, files that matter first; what was read is
 //! noted, so that it goes on there when it is started again. It only reads.
 
+mod at_once;
 mod pace;
 mod passed;
 mod progress;
 
 use crate::clock::Boottime;
 use crate::say;
+use crate::sys::Reads;
 use pace::Pace;
 use passed::Passed;
 use progress::Progress;
@@ -118,8 +120,9 @@ pub fn warm(options: &Options) -> Result<Warmed, WarmError> {
     let pace = Pace::new(options.rate);
     let mut failed = Vec::new();
     let read_first = read_files(options, &pace, &mut failed);
+    let mut reads = at_once::prepare(&file, options);
     let began = Boottime::now();
-    let read = read_device(&file, size, start, options, &pace, &mut failed);
+    let read = read_device(&file, size, start, options, &pace, reads.as_mut(), &mut failed);
     let took = Boottime::now().since(began);
     if failed.is_empty()
         && let Some(state) = &options.state
@@ -152,15 +155,23 @@ fn open(path: &Path) -> Result<(File, u64), WarmError> {
     Ok((file, size))
 }
 
+/// Reads the device: by the kernel's asynchronous reads, else by as many threads as requests may be in flight.
 fn read_device(
     file: &File,
     size: u64,
     start: u64,
     options: &Options,
     pace: &Pace,
+    reads: Option<&mut Reads<'_>>,
     failed: &mut Vec<String>,
 ) -> u64 {
     let passed = Passed::new(start, size, options.block as u64);
+    if let Some(reads) = reads {
+        let errors = at_once::read(reads, file, size, start, options, pace, &passed);
+        let read = (size - start).saturating_sub(errors.len() as u64 * options.block as u64);
+        failed.extend(errors);
+        return read;
+    }
     let errors = Mutex::new(Vec::new());
     let mut progress = Progress::new(start, size);
     let (at_work, all_over) = channel::<()>();
