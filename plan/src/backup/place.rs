@@ -61,9 +61,9 @@ impl<'a> Places<'a> {
         }
         let mut snapshots: Vec<Recent<'_>> = observed.volumes.iter().map(|_| Recent::default()).collect();
         for snapshot in &observed.snapshots {
-            // Volumes that are gone get numbers beyond those that live.
-            let number = volumes.of(snapshot.volume.as_str());
-            if let Some(recent) = snapshots.get_mut(number as usize) {
+            // Of volumes that are gone there is nothing to be counted.
+            let number = volumes.get(snapshot.volume.as_str());
+            if let Some(recent) = number.and_then(|number| snapshots.get_mut(number)) {
                 recent.add(snapshot);
             }
         }

@@ -3,8 +3,10 @@
 //! Snapshots that do not carry a policy's tags are nobody's restore point here, so nothing that works
 //! on restore points can ever touch them.
 //!
-//! A million snapshots lie wide apart in memory, so each is read once, into an entry of a few numbers.
+//! A million snapshots lie wide apart in memory, so each is read once: into a small entry, and into a key by
+//! which they are put in order without being touched.
 
+use crate::history::keys::{Key, TargetNumber};
 use crate::history::layouts::{LayoutNumber, Layouts};
 use crate::history::{Member, Numbers, RestorePoint, Target};
 use crate::observed::{Snapshot, SnapshotState, TagReader, Tier};
@@ -30,11 +32,8 @@ pub(crate) struct Grouping<'a> {
     pub(crate) volumes: Vec<VolumeId>,
 }
 
-/// What is read of one snapshot. Numbers of names are first those of [`Numbers`], then their ranks.
+/// What is read of one snapshot, beside its [`Key`].
 struct Entry<'a> {
-    run: u32,
-    target: TargetNumber,
-    volume: u32,
     layout: Option<LayoutNumber>,
     label: Consistency,
     state: SnapshotState,
@@ -43,18 +42,13 @@ struct Entry<'a> {
     snapshot: &'a Snapshot,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum TargetNumber {
-    Instance(u32),
-    Volume(u32),
-}
-
 impl<'a> Grouping<'a> {
     pub(crate) fn of(policy: &str, snapshots: impl Iterator<Item = &'a Snapshot>) -> Self {
         let (mut runs, mut instances, mut volumes) =
             (Numbers::default(), Numbers::default(), Numbers::default());
         let mut layouts = Layouts::default();
-        let mut entries: Vec<Entry<'a>> = Vec::with_capacity(snapshots.size_hint().0);
+        let most = snapshots.size_hint().0;
+        let (mut keys, mut entries) = (Vec::with_capacity(most), Vec::<Entry<'a>>::with_capacity(most));
         let [mut policy_tag, mut run_tag, mut instance_tag, mut label_tag] =
             [tags::POLICY, tags::RUN, tags::INSTANCE, tags::CONSISTENCY].map(TagReader::new);
         for snapshot in snapshots {
@@ -64,13 +58,12 @@ impl<'a> Grouping<'a> {
             let Some(run) = snapshot.tags.read(&mut run_tag) else { continue };
             let (origin, started_at) = snapshot.content();
             let volume = volumes.of(origin);
+            let target = match snapshot.tags.read(&mut instance_tag) {
+                Some(instance) => TargetNumber::Instance(instances.of_shared(instance)),
+                None => TargetNumber::Volume(volume),
+            };
+            keys.push(Key::new(runs.of_shared(run), target, volume, entries.len()));
             entries.push(Entry {
-                run: runs.of_shared(run),
-                target: match snapshot.tags.read(&mut instance_tag) {
-                    Some(instance) => TargetNumber::Instance(instances.of_shared(instance)),
-                    None => TargetNumber::Volume(volume),
-                },
-                volume,
                 layout: layouts.number(&snapshot.tags),
                 label: Consistency::from_label(snapshot.tags.read(&mut label_tag)),
                 state: snapshot.state,
@@ -79,20 +72,21 @@ impl<'a> Grouping<'a> {
                 snapshot,
             });
         }
-        let names = Names::of(&runs, &instances, &volumes, &mut entries);
-        entries.sort_unstable_by_key(|entry| (entry.run, entry.target, entry.volume));
+        let names = Names::of(runs, instances, volumes, &mut keys);
+        keys.sort_unstable();
 
-        let mut sets: Vec<(Reverse<DateTime<Utc>>, &mut [Entry<'a>])> = entries
-            .chunk_by_mut(|a, b| (a.run, a.target) == (b.run, b.target))
-            .map(|set| (Reverse(instant(set)), set))
+        let instant = |set: &[Key]| entries_of(set, &entries).map(|(_, entry)| entry.started_at).max();
+        let mut sets: Vec<(Reverse<DateTime<Utc>>, &[Key])> = keys
+            .chunk_by(|a, b| a.set() == b.set())
+            .map(|set| (Reverse(instant(set).unwrap_or_default()), set))
             .collect();
         // They stand in the order of their runs and targets, which decides between those of one instant.
         sets.reverse();
         sets.sort_by_key(|(instant, _)| *instant);
-        let mut members = Vec::with_capacity(snapshots_of(&sets));
+        let mut members = Vec::with_capacity(keys.len());
         let found: Vec<Found> = sets
             .into_iter()
-            .filter_map(|(Reverse(instant), set)| found(&names, set, instant, &mut members))
+            .filter_map(|(Reverse(instant), set)| found(&names, set, &entries, instant, &mut members))
             .collect();
         let members = Arc::new(members);
         let point = |found: Found| found.point(&names, &layouts, &members);
@@ -101,15 +95,15 @@ impl<'a> Grouping<'a> {
     }
 }
 
-fn snapshots_of(sets: &[(Reverse<DateTime<Utc>>, &mut [Entry<'_>])]) -> usize {
-    sets.iter().map(|(_, set)| set.len()).sum()
+/// The entries of these keys, each with the number of its volume.
+fn entries_of<'e, 'a>(
+    keys: &'e [Key],
+    entries: &'e [Entry<'a>],
+) -> impl Iterator<Item = (u32, &'e Entry<'a>)> {
+    keys.iter().filter_map(|key| Some((key.volume(), entries.get(key.place())?)))
 }
 
-fn instant(set: &[Entry<'_>]) -> DateTime<Utc> {
-    set.iter().map(|entry| entry.started_at).max().unwrap_or_default()
-}
-
-/// The names that the numbers of entries stand for, each list in order.
+/// The names that the numbers of keys stand for, each list in order.
 struct Names {
     runs: Vec<RunId>,
     instances: Vec<InstanceId>,
@@ -117,23 +111,18 @@ struct Names {
 }
 
 impl Names {
-    /// Makes the numbers of the entries those of these lists.
-    fn of(
-        runs: &Numbers<'_>,
-        instances: &Numbers<'_>,
-        volumes: &Numbers<'_>,
-        entries: &mut [Entry<'_>],
-    ) -> Self {
+    /// Makes the numbers of the keys those of these lists.
+    fn of(runs: Numbers<'_>, instances: Numbers<'_>, volumes: Numbers<'_>, keys: &mut [Key]) -> Self {
         let ((runs, run_ranks), (instances, instance_ranks), (volumes, volume_ranks)) =
             (runs.ranks(), instances.ranks(), volumes.ranks());
         let rank = |ranks: &[u32], number: u32| ranks.get(number as usize).copied().unwrap_or(number);
-        for entry in entries {
-            entry.run = rank(&run_ranks, entry.run);
-            entry.volume = rank(&volume_ranks, entry.volume);
-            entry.target = match entry.target {
+        for key in keys {
+            let volume = rank(&volume_ranks, key.volume());
+            let target = match key.target() {
                 TargetNumber::Instance(number) => TargetNumber::Instance(rank(&instance_ranks, number)),
-                TargetNumber::Volume(_) => TargetNumber::Volume(entry.volume),
+                TargetNumber::Volume(_) => TargetNumber::Volume(volume),
             };
+            *key = Key::new(rank(&run_ranks, key.run()), target, volume, key.place());
         }
         Self {
             runs: runs.into_iter().map(RunId::from).collect(),
@@ -156,36 +145,38 @@ struct Found {
 /// Puts the snapshots of one run and target, which stand in order of their volumes, among all members.
 fn found<'a>(
     names: &Names,
-    set: &mut [Entry<'a>],
+    set: &[Key],
+    entries: &[Entry<'a>],
     instant: DateTime<Utc>,
     members: &mut Vec<Member<'a>>,
 ) -> Option<Found> {
-    for of_volume in set.chunk_by_mut(|a, b| a.volume == b.volume).filter(|members| members.len() > 1) {
+    let (run, target) = set.first().map(|key| (key.run(), key.target()))?;
+    let mut own: Vec<(u32, &Entry<'a>)> = entries_of(set, entries).collect();
+    for of_volume in own.chunk_by_mut(|(a, _), (b, _)| a == b).filter(|members| members.len() > 1) {
         // Of a snapshot that is given twice, and changed in between, the lesser version counts.
-        of_volume.sort_unstable_by(|a, b| {
+        of_volume.sort_unstable_by(|(_, a), (_, b)| {
             let key = |entry: &Entry<'a>| (entry.state, entry.label, entry.started_at);
             (&a.snapshot.id, key(a)).cmp(&(&b.snapshot.id, key(b)))
         });
     }
-    let first = set.first()?;
-    let (run, target, layout) = (first.run, first.target, first.layout);
+    let layout = own.first()?.1.layout;
     let mut found =
         Found { run, target, instant, own: members.len()..members.len(), layout, other_layouts: Vec::new() };
-    let mut before: Option<&Entry<'a>> = None;
-    for entry in &*set {
+    let mut before: Option<(u32, &Entry<'a>)> = None;
+    for (volume, entry) in own {
         let given_twice =
-            |before: &Entry<'a>| before.volume == entry.volume && before.snapshot.id == entry.snapshot.id;
+            |(before, other): (u32, &Entry<'a>)| before == volume && other.snapshot.id == entry.snapshot.id;
         if before.is_some_and(given_twice) {
             continue;
         }
-        before = Some(entry);
+        before = Some((volume, entry));
         members.push(Member {
-            volume: names.volumes.get(entry.volume as usize)?.clone(),
+            volume: names.volumes.get(volume as usize)?.clone(),
             snapshot: entry.snapshot,
             label: entry.label,
             state: entry.state,
             tier: entry.tier,
-            number: entry.volume,
+            number: volume,
         });
         if entry.layout != found.layout {
             found.add_layout(entry.layout);

@@ -1,6 +1,7 @@
 //! What the tags of old snapshots tell: which belong together, and what they are backups of.
 
 mod grouping;
+mod keys;
 mod layouts;
 mod lineage;
 mod numbers;

@@ -5,8 +5,10 @@
     reason = "names are looked up and never iterated, and the hash has no seed"
 )]
 
+use smol_str::SmolStr;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::marker::PhantomData;
 
 /// A look-up table that is the same in every run. It is never iterated.
 type Lookup<K, V> = HashMap<K, V, BuildHasherDefault<QuickHasher>>;
@@ -17,12 +19,17 @@ const ADDRESSES: usize = 4;
 
 /// Numbers from 0 in the order in which the names are first seen. That order is an accident: [`Numbers::ranks`]
 /// makes the order of the names of it.
+///
+/// The names are kept here, side by side: where they come from they lie as far apart as the records do, and to
+/// compare one with them would be a way into far memory for each of a million records.
 #[derive(Debug, Default)]
 pub(crate) struct Numbers<'a> {
-    by_name: Lookup<&'a str, u32>,
+    by_name: Lookup<SmolStr, u32>,
     /// By where a name lies in memory: shared words are known without being read.
     by_address: Lookup<(usize, usize), u32>,
-    names: Vec<&'a str>,
+    names: Vec<SmolStr>,
+    /// The words whose addresses are kept stay where they are.
+    words: PhantomData<&'a str>,
 }
 
 impl<'a> Numbers<'a> {
@@ -40,12 +47,14 @@ impl<'a> Numbers<'a> {
     }
 
     /// The number of a name.
-    pub(crate) fn of(&mut self, name: &'a str) -> u32 {
-        let names = &mut self.names;
-        *self.by_name.entry(name).or_insert_with(|| {
-            names.push(name);
-            u32::try_from(names.len() - 1).unwrap_or(u32::MAX)
-        })
+    pub(crate) fn of(&mut self, name: &str) -> u32 {
+        if let Some(number) = self.by_name.get(name) {
+            return *number;
+        }
+        let number = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
+        self.names.push(SmolStr::new(name));
+        self.by_name.insert(SmolStr::new(name), number);
+        number
     }
 
     /// The number of a name that was seen.
@@ -54,8 +63,8 @@ impl<'a> Numbers<'a> {
     }
 
     /// The names in their own order, and the place in it for each number.
-    pub(crate) fn ranks(&self) -> (Vec<&'a str>, Vec<u32>) {
-        let mut order: Vec<(&str, usize)> = self.names.iter().copied().zip(0..).collect();
+    pub(crate) fn ranks(self) -> (Vec<SmolStr>, Vec<u32>) {
+        let mut order: Vec<(SmolStr, usize)> = self.names.into_iter().zip(0..).collect();
         order.sort_unstable();
         let mut ranks = vec![0; order.len()];
         for (rank, (_, number)) in (0..).zip(&order) {
@@ -114,9 +123,9 @@ mod tests {
             [&b, "a", &another_b, &b, "a", "c"].map(|name| numbers.of_shared(name)).to_vec();
         assert_eq!(found, [0, 1, 0, 0, 1, 2]);
         assert_eq!((numbers.get("a"), numbers.get("d")), (Some(1), None));
-        assert_eq!(numbers.ranks(), (vec!["a", "b", "c"], vec![1, 0, 2]));
         // A name within another begins where that does, and is another.
         assert_eq!((numbers.of_shared(&"ab"[..1]), numbers.of_shared("ab"), numbers.of("ab")), (1, 3, 3));
+        assert_eq!(numbers.ranks(), (["a", "ab", "b", "c"].map(SmolStr::new).to_vec(), vec![2, 0, 3, 1]));
     }
 
     #[test]

@@ -30,6 +30,12 @@ macro_rules! id {
             }
         }
 
+        impl From<SmolStr> for $name {
+            fn from(value: SmolStr) -> Self {
+                Self(value)
+            }
+        }
+
         impl From<String> for $name {
             fn from(value: String) -> Self {
                 Self(value.into())
