@@ -15,7 +15,7 @@ const HOST: &str = "i-0bbbbbbbbbbbbbbb2";
 const SPEC: &str = r#"
 [[instance]]
 id = "i-0aaaaaaaaaaaaaaa1"
-tags = { role = "db", "stillframe:restore" = "user-data" }
+tags = { role = "db", stillframe = "volumes", "stillframe:restore" = "user-data" }
 [[instance.volume]]
 id = "vol-0aaaaaaaaaaaaaa01"
 fs = "ext4"
@@ -34,7 +34,7 @@ tags = { stillframe = "daily" }
 
 [[instance]]
 id = "i-0bbbbbbbbbbbbbbb2"
-tags = { role = "db", "stillframe:restore" = "user-data" }
+tags = { role = "db", stillframe = "volumes", "stillframe:restore" = "user-data" }
 "#;
 const PLACES: [&str; 3] = ["/srv/ext4", "/srv/xfs", "/srv/btrfs"];
 

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 
 const SOURCE: &str = "i-0aaaaaaaaaaaaaaa1";
 const HOST: &str = "i-0bbbbbbbbbbbbbbb2";
-const TAGS: &str = r#"role = "db", cluster = "main", environment = "prod""#;
+/// The tag `stillframe` lets the roles of the template send orders to an instance.
+const TAGS: &str = r#"role = "db", cluster = "main", environment = "prod", stillframe = "volumes""#;
 
 /// An instance that is to take another's place: a boot volume, its tags, and that it wants a restore.
 fn replacement(id: &str, state: &str) -> String {
