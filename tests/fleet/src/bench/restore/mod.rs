@@ -122,7 +122,8 @@ fn backed_up(volumes: u8, latency: &Latency) -> Result<FleetProcess, BenchError>
 
 fn spec(volumes: u8, latency: &Latency) -> String {
     let mut spec = latency.spec();
-    let tags = "tags = { role = \"db\" }";
+    // As the template's roles want them: for orders, and for volumes that a restore attaches.
+    let tags = "tags = { role = \"db\", stillframe = \"volumes\", \"stillframe:restore\" = \"user-data\" }";
     let _ = write!(spec, "[[instance]]\nid = \"{HOST}\"\n{tags}\n[[instance]]\nid = \"{SOURCE}\"\n{tags}\n");
     for n in 0..volumes {
         let _ = write!(
