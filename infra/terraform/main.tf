@@ -39,8 +39,8 @@ locals {
   named  = merge(local.common, { STILLFRAME_DOCUMENT_PREFIX = local.documents })
   functions = {
     backup = {
-      memory      = var.backup_memory
-      timeout     = 900
+      memory  = var.backup_memory
+      timeout = 900
       environment = merge(local.named, {
         STILLFRAME_METRICS_NAMESPACE = local.namespace
         STILLFRAME_SIGNAL_FUNCTION   = "${var.prefix}-signal"

@@ -73,7 +73,15 @@ impl Region {
             volumes: vec![volume(1, "/dev/sdf"), volume(2, "/dev/sdg")],
             exclude_volumes: Vec::new(),
             exclude_boot: true,
-            tags: BTreeMap::from([("stillframe:policy".to_owned(), "by-hand".to_owned())]),
+            // The role of the signal function makes no snapshots without the last two.
+            tags: BTreeMap::from(
+                [
+                    ("stillframe:policy", "by-hand"),
+                    ("stillframe:run", "by-hand/2026-11-22/000000"),
+                    ("stillframe:consistency", "crash"),
+                ]
+                .map(|(key, value)| (key.to_owned(), value.to_owned())),
+            ),
             copy_volume_tags: true,
             layout_tags: 4,
             max_freeze_ms: 5_000,
