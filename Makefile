@@ -7,7 +7,7 @@ STATIC_HELPER = target/$(STATIC_TARGET)/helper/stillframe-helper
 ARGS ?=
 
 .PHONY: demo test build lint static-helper check-static functions fuzz vm \
-  bench bench-functions bench-labels bench-kill bench-plan bench-scale bench-warm \
+  bench bench-functions bench-labels bench-kill bench-plan bench-scale bench-restore bench-warm \
   check-infra inline-documents package clean-left-behind
 
 ## Two instances, four volumes, a backup, a skipped one, a prune; then every snapshot is verified.
@@ -43,7 +43,8 @@ functions:
 fuzz:
 	@fuzz/run $(ARGS)
 
-## LVM, md RAID, LUKS, the root file system and systemd, in a Debian guest (QEMU, no KVM; minutes).
+## LVM, md RAID, LUKS, the root file system, systemd, real boots and restored sets, in a Debian guest (QEMU, no KVM;
+## minutes).
 vm: build static-helper
 	target/debug/vm run --helper $(STATIC_HELPER) $(ARGS)
 
@@ -71,6 +72,10 @@ bench-plan:
 ## Ten thousand instances on a clock of their own, with AWS's token buckets: restore points, calls, time.
 bench-scale: build
 	target/debug/fleet bench scale $(ARGS)
+
+## From an instance's start to its last mount, beside the services' latencies and the serial way.
+bench-restore: build
+	target/debug/fleet bench restore $(ARGS)
 
 ## Reading a restored device through once, beside fio.
 bench-warm:
