@@ -74,8 +74,8 @@ bench-scale: build
 	target/debug/fleet bench scale $(ARGS)
 
 ## From an instance's start to its last mount, beside the services' latencies and the serial way.
-bench-restore: build
-	target/debug/fleet bench restore $(ARGS)
+bench-restore: build static-helper
+	FLEET_HELPER=$(STATIC_HELPER) target/debug/fleet bench restore $(ARGS)
 
 ## Reading a restored device through once, beside fio.
 bench-warm:
