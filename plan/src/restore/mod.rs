@@ -15,6 +15,9 @@ mod spec;
 mod token;
 
 #[cfg(test)]
+#[path = "carry_on_tests.rs"]
+mod carry_on;
+#[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod stage;

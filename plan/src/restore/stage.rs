@@ -1,10 +1,10 @@
 //! Small scenes for tests.
 
 use crate::observed::*;
-use crate::restore::{Host, MadeVolume, RestorePlan, RestoreWay, Scene, Spec, VolumeCall, restore};
+use crate::restore::{Host, MadeVolume, Refusal, RestorePlan, RestoreWay, Scene, Spec, VolumeCall, restore};
 use crate::world::{days_ago, instance, snapshot};
 use crate::{VolumeId, layout};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub(super) const HOST: &str = "i-9";
 pub(super) const ZONE: &str = "eu-west-1a";
@@ -141,4 +141,19 @@ pub(super) fn without_mounts(mut snapshots: Vec<Snapshot>, volumes: &[&str]) -> 
         }
     }
     snapshots.into_iter().map(|snapshot| snapshot.naming(volumes)).collect()
+}
+
+/// Two mount points of role `db`.
+pub(super) fn database() -> Spec {
+    spec(json!({"role": "db", "volumes": [{"mount_point": "/srv/pg"}, {"mount_point": "/srv/pg/log"}]}))
+}
+
+pub(super) fn refusal(spec: &Spec, scene: &Scene) -> Refusal {
+    restore(spec, scene).map(|plan| panic!("{plan}")).map_err(|refused| refused.refusal).unwrap_err()
+}
+
+/// The last word of the one set's run.
+pub(super) fn run_of(plan: &RestorePlan) -> &str {
+    let [set] = plan.sets.as_slice() else { panic!("{plan}") };
+    set.run.as_str().rsplit('/').next().unwrap()
 }
