@@ -357,3 +357,11 @@ fn the_skip_tag_has_no_wrong_value() {
         assert_eq!(verdicts(&policy, &observed)[0..2], [true, true], "{value:?}");
     }
 }
+
+#[test]
+fn an_error_is_one_line_whatever_somebody_wrote() {
+    for event in [r#"{"name":"daily","every":"a\nday\r"}"#, r#"{"name":"daily","select":{"a\nb":7}}"#] {
+        let error = Event::read_text(event.as_bytes()).unwrap_err().to_string();
+        assert!(!error.contains(['\n', '\r']), "{error:?}");
+    }
+}

@@ -359,14 +359,18 @@ impl Report {
                 cause: "the helper printed nothing".to_owned(),
             });
         };
-        json::expect_version("report", first.as_bytes())?;
-        let brief: Self = json::read("report", first.as_bytes())?;
+        let brief = Self::read_line(first.as_bytes())?;
         if brief.truncated
-            && let Some(Ok(whole)) = lines.next().map(|line| json::read("report", line.as_bytes()))
+            && let Some(Ok(whole)) = lines.next().map(|line| Self::read_line(line.as_bytes()))
         {
             return Ok(whole);
         }
         Ok(brief)
+    }
+
+    fn read_line(line: &[u8]) -> Result<Self, JsonError> {
+        json::expect_version("report", line)?;
+        json::read("report", line)
     }
 }
 

@@ -89,3 +89,12 @@ fn a_report_of_another_version_is_refused_before_its_words_are_judged() {
         assert_eq!(error, "report: field v: 2 is not the version that this reader knows (1)");
     }
 }
+
+#[test]
+fn a_second_line_of_another_version_is_not_believed() {
+    let mut first = Report::new(Verdict::Consistent);
+    first.truncated = true;
+    let second = r#"{"v":2,"verdict":"refused"}"#;
+    let stdout = format!("{}\n{second}\n", serde_json::to_string(&first).unwrap());
+    assert_eq!(Report::read(&stdout), Ok(first));
+}

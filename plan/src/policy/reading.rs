@@ -20,7 +20,7 @@ pub(crate) fn read<T: DeserializeOwned>(value: &Value, field: &str) -> Result<T,
         let cause = error.into_inner().to_string();
         let inner = path.to_string();
         match (field, inner.as_str()) {
-            ("", ".") => PolicyError::Document { cause },
+            ("", ".") => PolicyError::Document { cause: one_line(&cause) },
             ("", inner) => wrong_at(inner.to_owned(), cause, value, &path),
             (field, ".") => wrong(field, &cause, value),
             (field, inner) => wrong_at(format!("{field}.{inner}"), cause, value, &path),
@@ -30,7 +30,7 @@ pub(crate) fn read<T: DeserializeOwned>(value: &Value, field: &str) -> Result<T,
 
 /// The error of one field, whose value it shows unless the cause does.
 pub(crate) fn wrong(field: &str, cause: &str, value: &Value) -> PolicyError {
-    PolicyError::Field { field: field.to_owned(), cause: showing(cause.to_owned(), value) }
+    PolicyError::Field { field: one_line(field), cause: one_line(&showing(cause.to_owned(), value)) }
 }
 
 fn wrong_at(field: String, cause: String, whole: &Value, path: &Path) -> PolicyError {
@@ -38,7 +38,19 @@ fn wrong_at(field: String, cause: String, whole: &Value, path: &Path) -> PolicyE
         Some(value) => showing(cause, value),
         None => cause,
     };
-    PolicyError::Field { field, cause }
+    PolicyError::Field { field: one_line(&field), cause: one_line(&cause) }
+}
+
+/// With control characters as escapes: an error is one line, whatever somebody wrote.
+fn one_line(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut line, c| {
+        if c.is_control() {
+            line.extend(c.escape_default())
+        } else {
+            line.push(c)
+        }
+        line
+    })
 }
 
 fn showing(cause: String, value: &Value) -> String {
