@@ -233,3 +233,26 @@ fn what_was_in_use_is_neither_deleted_nor_taken_for_new() {
     scene.gone.insert("i-gone".into());
     assert_eq!(planned(&spec, &scene).leftovers.len(), 1);
 }
+
+#[test]
+fn what_was_begun_blank_beside_a_set_stays_so_though_a_newer_set_knows_more() {
+    let new = json!({"mount_point": "/srv/new", "blank": true});
+    let spec = spec(json!({"role": "db", "volumes": [{"mount_point": "/srv/pg"}, new]}));
+    let before = scene().with(set("a", 2, &[PG]));
+    let plan = planned(&spec, &before);
+    let [fresh, pg] = calls(&plan)[..] else { panic!("{plan}") };
+    let begun = before
+        .with_made("vol-new1", fresh)
+        .with_made("vol-new2", pg)
+        .attaching("vol-new1", "/dev/sdg")
+        .attaching("vol-new2", "/dev/sdf")
+        .with(set("b", 1, &[PG, ("vol-2", "/dev/sdg", "xfs", "/srv/new")]));
+    let plan = planned(&spec, &begun);
+    assert!(plan.volumes.iter().all(|volume| matches!(volume.way, RestoreWay::Mark { .. })), "{plan}");
+    assert_eq!((run_of(&plan), plan.leftovers.len()), ("a", 0), "{plan}");
+    // The set that it began with is gone: what is known of both mount points comes from the newer one.
+    let mut gone = begun;
+    gone.snapshots.retain(|snapshot| snapshot.run().unwrap().ends_with("/b"));
+    let plan = planned(&spec, &gone);
+    assert_eq!((run_of(&plan), calls(&plan).len(), plan.leftovers.len()), ("b", 2, 2), "{plan}");
+}

@@ -53,8 +53,15 @@ impl<'c> Choice<'c, '_> {
         let is_begun =
             |volume: &&VolumeSpec| blank(volume) && self.present.is_begun_blank(&volume.mount_point);
         let (begun, open): (Vec<&VolumeSpec>, Vec<&VolumeSpec>) = volumes.iter().copied().partition(is_begun);
-        if !begun.is_empty() {
-            let mut picks = if open.is_empty() { Vec::new() } else { self.one_set(&open)? };
+        // What it made blank stays so beside the set that it began with, whatever that set is known to hold
+        // by now; and whatever set came since where some of it is in use.
+        let others = match begun.is_empty() {
+            true => None,
+            false if self.present.is_in_use() && open.is_empty() => Some(Vec::new()),
+            false if self.present.is_in_use() => Some(self.one_set(&open)?),
+            false => self.begun_set(Some(&open)).map(|(at, needed)| picks_of(at, needed, &open)),
+        };
+        if let Some(mut picks) = others {
             picks.extend(begun.into_iter().map(blank_pick));
             return Ok(picks);
         }
@@ -86,21 +93,15 @@ impl<'c> Choice<'c, '_> {
         }
     }
 
-    /// The newest set that holds all of these: before any other one that an interrupted try has attached
-    /// volumes of; where sets may be mixed, for these mount points.
+    /// The newest set that holds all of these, before any other one that an interrupted try has attached
+    /// volumes of.
     fn newest(&mut self, wanted: Option<&[&VolumeSpec]>) -> Option<(usize, Vec<&'c Held>)> {
-        let mounts: Option<BTreeSet<&str>> = wanted
-            .filter(|_| self.spec.mixed)
-            .map(|wanted| wanted.iter().map(|volume| volume.mount_point.as_str()).collect());
-        let begun = self.present.begun(mounts.as_ref());
-        let candidates = self.candidates.iter().enumerate();
-        let is_begun = |candidate: &Candidate<'_>| begun.contains(candidate.point.run.as_str());
-        let (first, then): (Vec<_>, Vec<_>) = candidates.partition(|(_, candidate)| is_begun(candidate));
-        for (at, candidate) in first {
-            if let Ok(needed) = judge(self.spec, self.scene, candidate, wanted) {
-                return Some((at, needed));
-            }
+        if let Some(begun) = self.begun_set(wanted) {
+            return Some(begun);
         }
+        let runs = self.begun_runs(wanted);
+        let candidates = self.candidates.iter().enumerate();
+        let then = candidates.filter(|(_, candidate)| !runs.contains(candidate.point.run.as_str()));
         for (at, candidate) in then {
             match judge(self.spec, self.scene, candidate, wanted) {
                 Ok(needed) => return Some((at, needed)),
@@ -108,6 +109,22 @@ impl<'c> Choice<'c, '_> {
             }
         }
         None
+    }
+
+    /// The newest set that holds all of these and that an interrupted try has attached volumes of.
+    fn begun_set(&self, wanted: Option<&[&VolumeSpec]>) -> Option<(usize, Vec<&'c Held>)> {
+        let runs = self.begun_runs(wanted);
+        let begun = self.candidates.iter().enumerate();
+        let mut begun = begun.filter(|(_, candidate)| runs.contains(candidate.point.run.as_str()));
+        begun.find_map(|(at, candidate)| Some((at, judge(self.spec, self.scene, candidate, wanted).ok()?)))
+    }
+
+    /// The runs of what is attached; where sets may be mixed, for these mount points.
+    fn begun_runs(&self, wanted: Option<&[&VolumeSpec]>) -> BTreeSet<&'c str> {
+        let wanted = wanted.filter(|_| self.spec.mixed);
+        let mounts: Option<BTreeSet<&str>> =
+            wanted.map(|wanted| wanted.iter().map(|volume| volume.mount_point.as_str()).collect());
+        self.present.begun(mounts.as_ref())
     }
 
     fn pass_over(&mut self, candidate: &Candidate<'_>, reason: crate::restore::PassReason) {

@@ -90,13 +90,18 @@ impl<'a> Present<'a> {
         self.of_this_instance().any(|made| !made.was_used() && self.is_here(made))
     }
 
-    /// Whether an interrupted try attached a blank volume for this mount point, and has volumes in use already:
-    /// it had attached all of them by then, so that this one stays what it is, whatever set came since.
+    /// Whether an interrupted try attached a blank volume for this mount point.
     pub(super) fn is_begun_blank(&self, mount_point: &str) -> bool {
         let here = || self.of_this_instance().filter(|made| self.is_here(made));
         let is_it =
             |made: &MadeVolume| made.run() == Some(BLANK) && made.mounts().any(|mount| mount == mount_point);
-        self.is_interrupted() && here().any(MadeVolume::was_used) && here().any(is_it)
+        self.is_interrupted() && here().any(is_it)
+    }
+
+    /// Whether something that was made for the instance is in use here. An interrupted try had attached all
+    /// of its volumes by then.
+    pub(super) fn is_in_use(&self) -> bool {
+        self.of_this_instance().any(|made| made.was_used() && self.is_here(made))
     }
 
     /// Whether an earlier try made this volume blank for the instance. A file system may be missing on it
