@@ -164,6 +164,27 @@ fn a_hanging_freeze_holds_up_no_other_and_is_reported() {
 }
 
 #[test]
+fn no_hook_runs_while_something_may_be_frozen() {
+    if !have_devices() {
+        return;
+    }
+    let _alone = alone();
+    let instance = Arc::new(on_a_disk_that_can_hang(&[("ext4", "b")]));
+    let own_hooks = "mkdir /run/up /run/work; mount -t overlay -o lowerdir=/etc,upperdir=/run/up,workdir=/run/work none /etc; \
+                     for event in pre-snapshots post-snapshot post-snapshots; do f=/etc/stillframe/hooks/$event.d; mkdir -p $f; \
+                     printf '#!/bin/sh\necho $STILLFRAME_HOOK >>/run/log\n' >$f/10; chmod 755 $f/10; done";
+    assert!(instance.command("sh").args(["-ec", own_hooks]).status().unwrap().success());
+    let (_function, mut helper, disk) = that_hangs(&instance, |order| order.max_freeze_ms = 300);
+    let report = report_of(&mut helper);
+    assert_eq!(report.verdict, Verdict::ThawUncertain, "{}", report.render());
+    let ran = || std::fs::read_to_string(instance.path("/run/log")).unwrap();
+    assert_eq!(ran(), "pre-snapshots\n");
+    // All is thawed then, and what the first hooks did is undone.
+    disk.goes_on(&mut helper);
+    assert_eq!(ran(), "pre-snapshots\npost-snapshot\npost-snapshot\npost-snapshots\n");
+}
+
+#[test]
 fn a_worker_killed_while_one_freeze_hangs_has_the_others_thawed_at_once() {
     if !have_devices() {
         return;
