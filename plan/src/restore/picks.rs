@@ -55,11 +55,14 @@ impl<'c> Choice<'c, '_> {
         let (begun, open): (Vec<&VolumeSpec>, Vec<&VolumeSpec>) = volumes.iter().copied().partition(is_begun);
         // What it made blank stays so beside the set that it began with, whatever that set is known to hold
         // by now; and whatever set came since where some of it is in use.
-        let others = match begun.is_empty() {
-            true => None,
-            false if self.present.is_in_use() && open.is_empty() => Some(Vec::new()),
-            false if self.present.is_in_use() => Some(self.one_set(&open)?),
-            false => self.begun_set(Some(&open)).map(|(at, needed)| picks_of(at, needed, &open)),
+        let others = if begun.is_empty() {
+            None
+        } else if !self.present.is_in_use() {
+            self.begun_set(Some(&open)).map(|(at, needed)| picks_of(at, needed, &open))
+        } else if open.is_empty() {
+            Some(Vec::new())
+        } else {
+            Some(self.one_set(&open)?)
         };
         if let Some(mut picks) = others {
             picks.extend(begun.into_iter().map(blank_pick));
